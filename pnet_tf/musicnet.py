@@ -1,0 +1,44 @@
+"""Opens a source of recordings: MusicNet as folder, tar or npz, or a folder of somebody's own pairs."""
+
+import pathlib
+
+from pnet_tf import musicnet_folder
+from pnet_tf.corpus import INSTRUMENTS, Corpus, Recording, require_instrument, require_some
+from pnet_tf.errors import InputError
+
+__all__ = ["INSTRUMENTS", "TEST_IDS", "Corpus", "Recording", "open_corpus"]
+
+# The official test recordings; the npz does not say which they are.
+TEST_IDS = frozenset("1759 1819 2106 2191 2298 2303 2382 2416 2556 2628".split())
+
+EXPECTED = (
+    "musicnet.tar.gz, musicnet.npz, a folder with train_data/ID.wav beside train_labels/ID.csv (and test_data, "
+    "test_labels), or a folder of pairs such as name.wav beside name.mid (see docs/data.md)"
+)
+
+
+def open_corpus(source: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> Corpus:
+    """The recordings of one instrument in a source.
+
+    Args:
+      source: a file or a folder; what it is shows in its content.
+      instrument: a name of `INSTRUMENTS`.
+      label_rate_hz: rate of the sample counts in label files; None is MusicNet's.
+
+    Raises:
+      UsageError: there is no such instrument.
+      InputError: there is no such source, it is damaged, or holds no recording of the instrument.
+    """
+    source, instrument = pathlib.Path(source), require_instrument(instrument)
+    if not source.exists():
+        raise InputError(f"{source}: does not exist, expected {EXPECTED}")
+    corpus = _open(source, instrument, label_rate_hz)
+    require_some(corpus, source, instrument, EXPECTED)
+    return corpus
+
+
+def _open(source: pathlib.Path, instrument: str, label_rate_hz: int | None) -> Corpus:
+    root = musicnet_folder.find_root(source)
+    if root is not None:
+        return musicnet_folder.FolderCorpus(root, instrument, label_rate_hz=label_rate_hz)
+    raise InputError(f"{source}: not recognised, expected {EXPECTED}")

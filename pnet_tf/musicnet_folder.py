@@ -1,0 +1,95 @@
+"""MusicNet unpacked: `{train,test}_data/ID.wav` (or flac, mp3, ogg) beside `{train,test}_labels/ID.csv`."""
+
+import collections
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from pnet_tf.corpus import (
+    AUDIO_SUFFIXES,
+    NO_AUDIO,
+    NO_LABELS,
+    SECOND_COPY,
+    LabelledCorpus,
+    Labels,
+    Recording,
+    Split,
+    require_known,
+    warn_left_out,
+)
+from pnet_tf.errors import InputError
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+def find_root(source: pathlib.Path) -> pathlib.Path | None:
+    """The folder with `train_data` and so on: `source` itself, or `musicnet` in it; None if neither."""
+    for folder in (source, source / "musicnet"):
+        if any((folder / f"{split}_{what}").is_dir() for split in SPLITS for what in ("data", "labels")):
+            return folder
+    return None
+
+
+class FolderCorpus(LabelledCorpus):
+    """The solo recordings of an unpacked MusicNet; their audio is used where it lies."""
+
+    def __init__(self, root: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> None:
+        """Reads every label file.
+
+        Args:
+          root: what `find_root` gave.
+          instrument: a name of `INSTRUMENTS`.
+          label_rate_hz: rate of the label times; None is MusicNet's.
+
+        Raises:
+          InputError: a label file is wrong, or a recording is in both splits.
+        """
+        self._audio: dict[str, pathlib.Path] = {}
+        skipped: collections.Counter[str] = collections.Counter()
+        labels = [item for split in SPLITS for item in self._pair_up(root, split, skipped)]
+        super().__init__("folder", labels, instrument, label_rate_hz=label_rate_hz, skipped=skipped)
+
+    def recordings(self, names: Sequence[str], scratch: pathlib.Path) -> Iterator[Recording]:
+        """The recordings asked for, with their own audio files, sorted by name; `scratch` stays empty."""
+        for name in sorted(require_known(self, names)):
+            yield self._recording(name, self._audio[name])
+
+    def _pair_up(self, root: pathlib.Path, split: Split, skipped: collections.Counter[str]) -> Iterator[Labels]:
+        audio, doubles = _audio_files(root / f"{split}_data")
+        label_files = {path.stem: path for path in _files(root / f"{split}_labels", (".csv",))}
+        left_out = {
+            NO_LABELS: [audio[name].name for name in audio.keys() - label_files.keys()],
+            NO_AUDIO: [label_files[name].name for name in label_files.keys() - audio.keys()],
+            SECOND_COPY: doubles,
+        }
+        for reason, names in left_out.items():
+            warn_left_out(reason, names)
+            skipped[reason] += len(names)
+        for name in sorted(audio.keys() & label_files.keys()):
+            self._audio[name] = audio[name]
+            yield Labels(name, split, _read(label_files[name]), str(label_files[name]))
+
+
+def _files(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
+    """The files of a folder with one of the suffixes (in any case), in their order; hidden files are left out."""
+    if not folder.is_dir():
+        return []
+    rank = {suffix: index for index, suffix in enumerate(suffixes)}
+    found = [path for path in folder.iterdir() if path.suffix.lower() in rank and not path.name.startswith(".")]
+    return sorted((path for path in found if path.is_file()), key=lambda path: (rank[path.suffix.lower()], path.name))
+
+
+def _audio_files(folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], list[str]]:
+    """Audio files by name, and the further ones of a name that came before (ID.mp3 beside ID.wav)."""
+    audio: dict[str, pathlib.Path] = {}
+    doubles = []
+    for path in _files(folder, AUDIO_SUFFIXES):
+        if audio.setdefault(path.stem, path) != path:
+            doubles.append(path.name)
+    return audio, doubles
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the label file ({error.strerror})") from error
