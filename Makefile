@@ -1,0 +1,59 @@
+# make demo | make test | make test-slow | make lint | make clean
+# Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The name of the stamp holds what the environment depends on, so that touching or cloning files changes nothing.
+STAMP := $(VENV)/ready-$(shell (cat requirements.txt setup.cfg pyproject.toml; pwd) | cksum | cut -d' ' -f1)
+SUITABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+EXAMPLE ?= $(firstword $(sort $(wildcard examples/*.musicxml)))
+PYTEST_ARGS ?=
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+# A name on the path is not yet a Python that runs: version managers leave shims that only print an error.
+$(STAMP):
+	@set -e; \
+	if ! $(PY) -c 'import pip; $(SUITABLE)' 2>/dev/null; then \
+	  found=; \
+	  for python in $(PYTHON) python3.12 python3.11 python3 python; do \
+	    if "$$python" -c '$(SUITABLE)' >/dev/null 2>&1; then found="$$python"; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "no working Python 3.11 or 3.12 with venv: install one (Debian: python3 and python3-venv)," \
+	      "or name one with make PYTHON=/path/to/python3" >&2; exit 1; \
+	  fi; \
+	  echo "setting up $(VENV) with $$found (a few minutes, once)"; \
+	  "$$found" -m venv --clear $(VENV); \
+	fi; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	rm -f $(VENV)/ready-*; \
+	touch $@
+
+demo: $(STAMP)
+	rm -rf work/demo
+	$(PY) tools/make_demo_corpus.py --out=work/demo/corpus
+	$(PY) -m pnet_tf.prepare --instrument=violin --source=work/demo/corpus --out=work/demo/data
+	$(PY) -m pnet_tf.train --flagfile=configs/smoke.flags --data=work/demo/data --run_dir=work/demo/run
+	$(PY) tools/export_savedmodel.py --run_dir=work/demo/run --out=work/demo/model
+	$(PY) tools/perform.py --model=work/demo/model --score=$(EXAMPLE) --out=work/demo/performance.wav --plot=work/demo/performance.png
+	@echo "listen to work/demo/performance.wav, look at work/demo/performance.png"
+
+test: $(STAMP)
+	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+test-slow: $(STAMP)
+	$(PY) -m pytest -q -m slow $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(PY) -m ruff check pnet_tf tests tools
+
+clean:
+	rm -rf work/demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find pnet_tf tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
