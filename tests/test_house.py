@@ -1,0 +1,279 @@
+"""The house holds together: who imports whom, every module tested, every command answering, pins within ranges."""
+
+import ast
+import configparser
+import fnmatch
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "pnet_tf"
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+SCORE = {"errors", "spec", "score*"}
+CORPUS = {"corpus", "musicnet*", "own_pairs", "inert_pickle"}
+SHARDS = {"records", "shard_set", "splits"}
+
+# Which rooms of the package a room may import from: docs/architecture.md in a form that a test can read. The first
+# line that matches a module's name counts, so a new module needs a line here before it may import anything.
+MAY_IMPORT = {
+    "errors": set(),
+    "spec": {"errors"},
+    "command": {"errors"},
+    "score*": SCORE,
+    "audio_file": {"errors", "spec"},
+    "inert_pickle": {"errors"},
+    "corpus": SCORE | {"audio_file"},
+    "own_pairs": SCORE | CORPUS | {"audio_file"},
+    "musicnet*": SCORE | CORPUS | {"audio_file", "command"},
+    "download*": {"errors", "command", "musicnet*"},
+    "alignment": SCORE,
+    "roll": SCORE,
+    "stft": {"spec"},
+    "records": {"errors", "spec"},
+    "shard_set": {"errors", "spec", "records"},
+    "splits": {"errors", "spec", "shard_set"},
+    "lanes": {"errors"},
+    "prepar*": SCORE | CORPUS | SHARDS | {"audio_file", "alignment", "roll", "stft", "lanes", "prepar*", "command"},
+    "inspect_shards": {"errors", "spec", "command"} | SHARDS,
+    "dataset": {"errors", "spec"} | SHARDS,
+    "blocks": set(),
+    "unet": {"errors", "spec", "blocks"},
+    "loss": {"spec"},
+    "griffin_lim": {"spec", "stft"},
+    "summaries": {"spec", "stft", "griffin_lim"},
+    "trainer": {"errors", "spec", "dataset", "unet", "loss", "summaries", "run_folder"},
+    "run_folder": {"errors", "spec", "unet"},
+    "train": {"errors", "spec", "command", "trainer", "unet", "dataset", "loss", "run_folder"} | SHARDS,
+    "export": {"errors", "spec", "unet", "stft", "griffin_lim", "run_folder"},
+    "export_command": {"errors", "spec", "command", "export", "run_folder"},
+    "savedmodel": {"errors", "spec"},
+    "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
+    "picture": SCORE,
+    "perform*": SCORE | {"audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
+    "metrics": SCORE | {"audio_file"},
+    "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
+}
+SOUNDING = ["savedmodel", "render", "perform*", "picture"]
+LEARNING = [
+    *sorted(CORPUS | SHARDS),
+    *("download*", "alignment", "lanes", "prepar*", "inspect_shards", "dataset", "loss", "trainer"),
+    *("run_folder", "summaries", "train", "export*", "metrics", "evaluate*"),
+]
+WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus", "picture"]
+KERAS_ALONE = ["blocks", "unet"]
+TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
+
+
+def matches(module: str, patterns) -> bool:
+    return any(fnmatch.fnmatchcase(module, pattern) for pattern in patterns)
+
+
+def imports(module: str, *, inside_functions: bool = True) -> set[str]:
+    """Dotted names that a module imports, `pnet_tf.x` for its rooms; what only a type checker reads is left out."""
+    found = set()
+    pending = list(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8")).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not inside_functions:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative imports hide what the table shows"
+            found |= (
+                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "pnet_tf" else {node.module}
+            )
+        pending.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def rooms(module: str) -> set[str]:
+    """The rooms that a module imports anywhere, inside functions too."""
+    return {name.split(".")[1] for name in imports(module) if name.startswith("pnet_tf.")} & set(MODULES)
+
+
+def reachable(module: str) -> set[str]:
+    """The rooms that a module imports, and those that they import."""
+    found, pending = set(), [module]
+    while pending:
+        new = rooms(pending.pop()) - found
+        found |= new
+        pending.extend(new)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_only_what_the_table_allows(module):
+    allowed = next((rooms for pattern, rooms in MAY_IMPORT.items() if fnmatch.fnmatchcase(module, pattern)), None)
+    assert allowed is not None, f"pnet_tf/{module}.py has no line in the import table"
+    assert {room for room in rooms(module) if not matches(room, allowed)} == set()
+
+
+def test_the_sounding_arm_never_imports_the_learning_arm():
+    sounding = [module for module in MODULES if matches(module, SOUNDING)]
+    assert sounding
+    assert {
+        module: learning for module in sounding if (learning := [r for r in reachable(module) if matches(r, LEARNING)])
+    } == {}
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+    assert [module for module in MODULES if module in reachable(module)] == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if matches(module, WITHOUT_TENSORFLOW)])
+def test_a_light_room_imports_no_tensorflow(module):
+    for room in {module} | reachable(module):
+        outside = {name.partition(".")[0] for name in imports(room, inside_functions=False)}
+        assert not outside & TENSORFLOW, f"{module} imports {outside & TENSORFLOW} through {room}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if matches(module, KERAS_ALONE)])
+def test_a_room_of_the_model_runs_on_any_backend_of_keras(module):
+    outside = {name.partition(".")[0] for name in imports(module)} - set(sys.stdlib_module_names)
+    assert outside <= {"keras", "pnet_tf"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_test_file(module):
+    path = ROOT / "tests" / f"test_{module}.py"
+    assert path.exists(), f"pnet_tf/{module}.py has no {path.name}"
+    assert re.search(r"^ *def test_", path.read_text(encoding="utf-8"), re.MULTILINE), f"{path.name} tests nothing"
+
+
+# --- commands
+
+# Not an ImportError: a command that catches one would hide that it asked.
+HELP = """
+import runpy, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"tensorflow", "tensorflow_io", "keras"}:
+            raise SystemError(name + " imported for --help")
+
+sys.meta_path.insert(0, Refuse())
+kind, target = sys.argv[1:3]
+sys.argv[:] = [target, "--help"]
+if kind == "console":
+    module, function = target.split(":")
+    getattr(__import__(module, fromlist=[function]), function)()
+elif kind == "module":
+    runpy.run_module(target, run_name="__main__", alter_sys=True)
+else:
+    runpy.run_path(target, run_name="__main__")
+"""
+
+
+def console_scripts() -> dict[str, str]:
+    lines = set_up()["options.entry_points"]["console_scripts"].split("\n")
+    return {name.strip(): target.strip() for name, target in (line.split("=") for line in lines if line.strip())}
+
+
+def set_up() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every way to start something, of those that exist: console entries, `python -m` modules, scripts."""
+    modules = [m for m in MODULES if '__name__ == "__main__"' in (PACKAGE / f"{m}.py").read_text(encoding="utf-8")]
+    consoles = [target for target in console_scripts().values() if target.split(":")[0].split(".")[1] in MODULES]
+    return [
+        *(("console", target) for target in consoles),
+        *(("module", f"pnet_tf.{module}") for module in modules),
+        *(("script", str(path.relative_to(ROOT))) for path in sorted((ROOT / "tools").glob("*.py"))),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "target"), commands())
+def test_help_needs_no_tensorflow(kind, target):
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, kind, target], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("name", "target"), console_scripts().items())
+def test_every_console_script_has_its_function(name, target):
+    module, function = target.split(":")
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert path.exists(), f"setup.cfg promises {name}, and there is no {target}"
+    assert f"def {function}(" in path.read_text(encoding="utf-8")
+
+
+def test_tensorboard_starts_and_answers(tmp_path):
+    """It imports pkg_resources, which setuptools 81 and later no longer have."""
+    program = pathlib.Path(sys.executable).with_name("tensorboard")
+    arguments = ["--logdir", str(tmp_path), "--host", "127.0.0.1", "--port", "0", "--load_fast=false"]
+    with subprocess.Popen(
+        [str(program), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if address := re.search(r"http://127\.0\.0\.1:\d+/", line):
+                    break
+            else:
+                pytest.fail("".join(said))
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(address[0], timeout=30) as answer:
+                assert answer.status == 200
+                assert b"TensorBoard" in answer.read()
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+# --- versions
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    found = [re.fullmatch(r"([A-Za-z0-9_.-]+)==([^\s;]+)", line) for line in lines if line and line[0] != "#"]
+    assert all(found), "requirements.txt holds exact pins and comments alone"
+    return {canonicalize_name(pin[1]): pin[2] for pin in found}
+
+
+def ranges(*groups: str) -> list[Requirement]:
+    parser = set_up()
+    lines = [parser["options"]["install_requires"]] if "base" in groups else []
+    lines += [parser["options.extras_require"][group] for group in groups if group != "base"]
+    found = [
+        Requirement(line) for text in lines for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#"
+    ]
+    return [requirement for requirement in found if requirement.name != "pnet_tf"]
+
+
+def test_the_pins_lie_in_the_ranges_of_the_package():
+    wanted = ranges("base", "tf", "dev")
+    assert len(wanted) > 15
+    pinned = pins()
+    wrong = [str(r) for r in wanted if not r.specifier.contains(pinned.get(canonicalize_name(r.name), "0"))]
+    assert wrong == []
+
+
+def test_the_base_needs_no_tensorflow():
+    assert not {canonicalize_name(requirement.name) for requirement in ranges("base")} & TENSORFLOW
+
+
+def test_the_environment_of_the_tests_is_the_pinned_one_where_it_matters():
+    """Goldens and the claims about tensorflow-io hold for these versions."""
+    import importlib.metadata
+
+    names = ("tensorflow", "tensorflow-io", "keras", "numpy", "librosa", "music21", "tensorboard")
+    assert {name: importlib.metadata.version(name) for name in names} == {name: pins()[name] for name in names}
