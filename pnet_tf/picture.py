@@ -46,6 +46,7 @@ class _View:
 
     @property
     def is_all(self) -> bool:
+        """Whether nothing of the performance is left out."""
         return self.start_sec <= 0 and self.end_sec >= self.total_sec - 0.05
 
 
