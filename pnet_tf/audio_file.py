@@ -33,7 +33,7 @@ from absl import logging
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _BLOCK_SAMPLES = 1 << 20
 _PEAK_AFTER_SCALING = 0.999
 # (format, subtype) of soundfile -> the dtype that decode_wav wants for it, and what a full-scale sample is in it.
@@ -206,7 +206,7 @@ def _within_full_scale(waveform: np.ndarray, path: pathlib.Path) -> np.ndarray:
 def _open(path: pathlib.Path) -> soundfile.SoundFile:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise AudioError(f"{path}: {what}, expected an audio file ({', '.join(SUFFIXES)})")
+        raise AudioError(f"{path}: {what}, expected an audio file ({', '.join(AUDIO_SUFFIXES)})")
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, TypeError, OSError) as error:

@@ -33,7 +33,6 @@ INSTRUMENTS: Mapping[str, int] = types.MappingProxyType(
         "violin": 41,
     }
 )
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 
 NOT_PLAYING = "without the instrument"
 NOT_SOLO = "other instruments play too"

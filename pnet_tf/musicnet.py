@@ -2,15 +2,20 @@
 
 import pathlib
 
-from pnet_tf import musicnet_folder
 from pnet_tf.corpus import INSTRUMENTS, Corpus, Recording, require_instrument, require_some
 from pnet_tf.errors import InputError
+from pnet_tf.musicnet_folder import FolderCorpus, find_root
+from pnet_tf.musicnet_npz import NpzCorpus, is_npz
+from pnet_tf.musicnet_tar import TarCorpus, is_tar
+from pnet_tf.own_pairs import PairsCorpus
 
 __all__ = ["INSTRUMENTS", "TEST_IDS", "Corpus", "Recording", "open_corpus"]
 
 # The official test recordings; the npz does not say which they are.
 TEST_IDS = frozenset("1759 1819 2106 2191 2298 2303 2382 2416 2556 2628".split())
 
+# What a folder may hold in place of the unpacked data.
+DOWNLOADS = ("musicnet.tar.gz", "musicnet.npz")
 EXPECTED = (
     "musicnet.tar.gz, musicnet.npz, a folder with train_data/ID.wav beside train_labels/ID.csv (and test_data, "
     "test_labels), or a folder of pairs such as name.wav beside name.mid (see docs/data.md)"
@@ -38,7 +43,15 @@ def open_corpus(source: pathlib.Path, instrument: str, *, label_rate_hz: int | N
 
 
 def _open(source: pathlib.Path, instrument: str, label_rate_hz: int | None) -> Corpus:
-    root = musicnet_folder.find_root(source)
-    if root is not None:
-        return musicnet_folder.FolderCorpus(root, instrument, label_rate_hz=label_rate_hz)
-    raise InputError(f"{source}: not recognised, expected {EXPECTED}")
+    if source.is_dir():
+        if (root := find_root(source)) is not None:
+            return FolderCorpus(root, instrument, label_rate_hz=label_rate_hz)
+        downloads = [source / name for name in DOWNLOADS if (source / name).is_file()]
+        if not downloads:
+            return PairsCorpus(source, instrument, label_rate_hz=label_rate_hz)
+        source = downloads[0]
+    if is_npz(source):
+        return NpzCorpus(source, instrument, test_ids=TEST_IDS, label_rate_hz=label_rate_hz)
+    if is_tar(source):
+        return TarCorpus(source, instrument, label_rate_hz=label_rate_hz)
+    raise InputError(f"{source}: neither a tar nor an npz archive (cut off, perhaps?), expected {EXPECTED}")

@@ -4,8 +4,8 @@ import collections
 import pathlib
 from collections.abc import Iterator, Sequence
 
+from pnet_tf.audio_file import AUDIO_SUFFIXES
 from pnet_tf.corpus import (
-    AUDIO_SUFFIXES,
     NO_AUDIO,
     NO_LABELS,
     SECOND_COPY,
@@ -54,19 +54,19 @@ class FolderCorpus(LabelledCorpus):
             yield self._recording(name, self._audio[name])
 
     def _pair_up(self, root: pathlib.Path, split: Split, skipped: collections.Counter[str]) -> Iterator[Labels]:
-        audio, doubles = _audio_files(root / f"{split}_data")
-        label_files = {path.stem: path for path in _files(root / f"{split}_labels", (".csv",))}
+        audio, more_audio = files_by_stem(root / f"{split}_data", AUDIO_SUFFIXES)
+        label_files, more_labels = files_by_stem(root / f"{split}_labels", (".csv",))
         left_out = {
-            NO_LABELS: [audio[name].name for name in audio.keys() - label_files.keys()],
-            NO_AUDIO: [label_files[name].name for name in label_files.keys() - audio.keys()],
-            SECOND_COPY: doubles,
+            NO_LABELS: [str(audio[name]) for name in audio.keys() - label_files.keys()],
+            NO_AUDIO: [str(label_files[name]) for name in label_files.keys() - audio.keys()],
+            SECOND_COPY: [str(path) for path in (*more_audio, *more_labels)],
         }
-        for reason, names in left_out.items():
-            warn_left_out(reason, names)
-            skipped[reason] += len(names)
+        for reason, paths in left_out.items():
+            warn_left_out(reason, paths)
+            skipped[reason] += len(paths)
         for name in sorted(audio.keys() & label_files.keys()):
             self._audio[name] = audio[name]
-            yield Labels(name, split, _read(label_files[name]), str(label_files[name]))
+            yield Labels(name, split, read_label_file(label_files[name]), str(label_files[name]))
 
 
 def _files(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
@@ -78,17 +78,29 @@ def _files(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
     return sorted((path for path in found if path.is_file()), key=lambda path: (rank[path.suffix.lower()], path.name))
 
 
-def _audio_files(folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], list[str]]:
-    """Audio files by name, and the further ones of a name that came before (ID.mp3 beside ID.wav)."""
-    audio: dict[str, pathlib.Path] = {}
-    doubles = []
-    for path in _files(folder, AUDIO_SUFFIXES):
-        if audio.setdefault(path.stem, path) != path:
-            doubles.append(path.name)
-    return audio, doubles
+def files_by_stem(
+    folder: pathlib.Path, suffixes: Sequence[str]
+) -> tuple[dict[str, pathlib.Path], list[pathlib.Path]]:
+    """Files with one of the suffixes (in any case) by name, and further ones of a name, such as ID.mp3 beside ID.wav.
+
+    Args:
+      folder: where to look, not below it; one that does not exist is empty. Hidden files are left out.
+      suffixes: the first of them wins.
+    """
+    files: dict[str, pathlib.Path] = {}
+    more = []
+    for path in _files(folder, suffixes):
+        if files.setdefault(path.stem, path) != path:
+            more.append(path)
+    return files, more
 
 
-def _read(path: pathlib.Path) -> bytes:
+def read_label_file(path: pathlib.Path) -> bytes:
+    """The content of a label file.
+
+    Raises:
+      InputError: it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
