@@ -90,7 +90,7 @@ def draw_performance(
     wave_axes.set_xlabel("seconds", fontsize=9)
     figure.align_ylabels([roll_axes, power_axes, wave_axes])
     _write_title(figure, title, view)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_curve(
@@ -137,7 +137,34 @@ def draw_curve(
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike[str], *, dots_per_inch: int = _DPI) -> None:
+    """Renders a figure first, then writes it beside the target and renames: no reader ever sees half a picture.
+
+    Args:
+      figure: what to render.
+      path: the PNG to write.
+      dots_per_inch: pixels to an inch of the figure's size.
+
+    Raises:
+      InputError: the file's folder does not exist.
+    """
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        # A title may hold letters that the font lacks; a box in their place is no reason for a warning on the screen.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(picture, format="png", dpi=dots_per_inch)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(picture.getbuffer())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def pitch_name(pitch: int) -> str:
@@ -195,24 +222,6 @@ def _write_title(figure: "Figure", title: str, view: _View) -> None:
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def _save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Renders first, then writes beside the target and renames: no reader ever sees half a picture."""
-    path = pathlib.Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
-    picture = io.BytesIO()
-    with warnings.catch_warnings():
-        # A title may hold letters that the font lacks; a box in their place is no reason for a warning on the screen.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(picture, format="png", dpi=_DPI)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(picture.getbuffer())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # --- the three panels

@@ -39,7 +39,7 @@ def performance(seconds, pitch=69):
 def figures(monkeypatch):
     """The figures that would have been written."""
     kept = []
-    monkeypatch.setattr(picture, "_save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(picture, "save_figure", lambda figure, path: kept.append(figure))
     return kept
 
 
