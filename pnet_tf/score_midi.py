@@ -81,6 +81,7 @@ class _PartNotes:
         self._pending: collections.Counter[int] = collections.Counter()
 
     def strike(self, tick: int, pitch: int, velocity: int) -> None:
+        """A note-on."""
         if pitch in self._sounding:
             self.spans.append((self._sounding[pitch], tick, pitch))
         self._sounding[pitch] = tick
@@ -88,6 +89,7 @@ class _PartNotes:
         self.velocities.add(velocity)
 
     def release(self, tick: int, pitch: int) -> None:
+        """A note-off; one for a key that does not sound does nothing."""
         if pitch not in self._sounding:
             return
         self._pending[pitch] -= 1

@@ -84,14 +84,14 @@ def score_from_xml(data: bytes, *, name: str, where: str, part: str | None = Non
     ignored: collections.Counter[str] = collections.Counter()
     _tidy(root, ignored)
 
-    def parse() -> Any:
+    def _parse() -> Any:
         from music21.musicxml import xmlToM21
 
         importer = xmlToM21.MusicXMLImporter()
         importer.xmlRootToScore(root, importer.stream)
         return importer.stream
 
-    return _score_from_stream(_guarded(parse, ignored, where), ignored, name=name, where=where, part=part)
+    return _score_from_stream(_guarded(_parse, ignored, where), ignored, name=name, where=where, part=part)
 
 
 def score_from_text(data: bytes, text_format: str, *, name: str, where: str, part: str | None = None) -> Score:
@@ -104,12 +104,12 @@ def score_from_text(data: bytes, text_format: str, *, name: str, where: str, par
     if "\0" in text:
         raise ScoreError(f"{where}: holds binary data, expected {text_format} as text; export it again")
 
-    def parse() -> Any:
+    def _parse() -> Any:
         from music21 import converter
 
         return converter.parseData(text, format=text_format, forceSource=True)
 
-    return _score_from_stream(_guarded(parse, ignored, where), ignored, name=name, where=where, part=part)
+    return _score_from_stream(_guarded(_parse, ignored, where), ignored, name=name, where=where, part=part)
 
 
 def _tidy(root: ElementTree.Element, ignored: collections.Counter[str]) -> None:

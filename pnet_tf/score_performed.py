@@ -55,6 +55,7 @@ def times_from_tempos(tempos: Mapping[Fraction, Fraction]) -> Callable[[Fraction
         seconds.append(_bounded(seconds[-1] + (offsets[index] - offsets[index - 1]) * sec_per_quarter[index - 1]))
 
     def seconds_at(offset: Fraction) -> Fraction:
+        """Seconds of an offset in quarters."""
         index = bisect.bisect_right(offsets, offset) - 1
         return _bounded(seconds[index] + (offset - offsets[index]) * sec_per_quarter[index])
 

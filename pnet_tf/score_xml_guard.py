@@ -18,6 +18,7 @@ class _Guard:
         self._n_notes = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element begins."""
         self.root = self.root or tag
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -30,9 +31,11 @@ class _Guard:
             raise ScoreError(f"{self._where}: a repeat of {times[:20]} times, the limit is {MAX_REPEATS}")
 
     def end(self, tag: str) -> None:
+        """An element ends."""
         self._depth -= 1
 
     def entity(self, name: str, *_: object) -> None:
+        """An entity is declared, of whatever kind."""
         raise ScoreError(
             f"{self._where}: the XML declares an entity ({name!r}), which no score needs; export it again without"
         )
