@@ -18,7 +18,7 @@ PACKAGE = ROOT / "pnet_tf"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 SCORE = {"errors", "spec", "score*"}
-CORPUS = {"corpus", "musicnet*", "own_pairs", "inert_pickle"}
+CORPUS = {"instruments", "corpus", "musicnet*", "own_pairs", "inert_pickle"}
 SHARDS = {"records", "shard_set", "splits", "files"}
 RUN = {"run_folder", "checkpoint", "schedule", "baseline", "files"}
 
@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "files": {"errors"},
     "spec": {"errors"},
     "command": {"errors"},
+    "instruments": set(),
     "score*": SCORE,
     "audio_file": {"errors", "spec"},
     "inert_pickle": {"errors"},
-    "corpus": SCORE | {"audio_file"},
+    "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
     "musicnet*": SCORE | CORPUS | {"audio_file", "command"},
     "download*": {"errors", "command", "musicnet*"},
@@ -56,19 +57,21 @@ MAY_IMPORT = {
     "checkpoint": {"errors", "spec", "schedule", "files"},
     "run_folder": {"errors", "spec", "unet", "files"},
     "trainer": {"errors", "spec", "dataset", "unet", "loss", "summaries"} | SHARDS | RUN,
-    "train": {"errors", "spec", "command", "corpus", "trainer", "unet", "dataset", "loss"} | SHARDS | RUN,
+    "train": {"errors", "spec", "command", "instruments", "corpus", "trainer", "unet", "dataset", "loss"}
+    | SHARDS
+    | RUN,
     "export": {"errors", "spec", "unet", "stft", "griffin_lim", "savedmodel"} | RUN,
     "export_command": {"errors", "spec", "command", "export", "run_folder"},
     "savedmodel": {"errors", "spec"},
     "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
     "picture": SCORE,
-    "perform*": SCORE | {"audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
+    "perform*": SCORE | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
 SOUNDING = ["savedmodel", "render", "perform*", "picture"]
 LEARNING = [
-    *sorted((CORPUS | SHARDS | RUN) - {"files"}),
+    *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", "dataset", "loss", "trainer"),
     *("summaries", "train", "export*", "metrics", "evaluate*"),
 ]
