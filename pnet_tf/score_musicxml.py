@@ -48,17 +48,16 @@ def score_from_mxl(data: bytes, *, name: str, where: str, part: str | None = Non
 
 
 def _read_member(archive: zipfile.ZipFile, path: str, where: str) -> bytes:
-    """One file of the archive; the limit holds for what it declares and for what it really gives."""
+    """One file of the archive, never more of it than it declares."""
     try:
         member = archive.getinfo(path)
     except KeyError as error:
         raise ScoreError(f"{where}: a zip file without {path}, expected compressed MusicXML") from error
-    if member.file_size <= MAX_FILE_BYTES:
-        with archive.open(member) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) <= MAX_FILE_BYTES:
-            return content
-    raise ScoreError(f"{where}: {path} unpacks to more than {MAX_FILE_BYTES >> 20} MiB, the limit for one score")
+    if member.file_size > MAX_FILE_BYTES:
+        raise ScoreError(f"{where}: {path} unpacks to more than {MAX_FILE_BYTES >> 20} MiB, the limit for one score")
+    with archive.open(member) as file:
+        # Without a number all that is packed would be unpacked before its size is looked at.
+        return file.read(member.file_size + 1)
 
 
 def score_from_xml(data: bytes, *, name: str, where: str, part: str | None = None) -> Score:
@@ -257,7 +256,7 @@ def _written_bars(stream: Any, ignored: collections.Counter[str]) -> list[Writte
                 tie = member.tie.type if member.tie is not None else None
                 notes.append(WrittenNote(offset, length, pitch, tie, grace))
         bars.append(WrittenBar(begin, Fraction(measure.duration.quarterLength), notes))
-    # What lies between one barline and the next counts, not what a bar with a missing rest holds.
+    # A bar ends where music21 puts the next one; only the last has nothing but its content to tell.
     ends = [bar.begin for bar in bars[1:]] + [max(bars[-1].begin + bars[-1].length, Fraction(0))]
     return [WrittenBar(bar.begin, end - bar.begin, bar.notes) for bar, end in zip(bars, ends, strict=True)]
 

@@ -128,7 +128,13 @@ def test_a_track_without_an_end_event_is_read():
 
 
 def test_percussion_and_what_the_model_cannot_use_are_counted():
-    events = [_on(0, 36, channel=9), _off(0, 36, channel=9), _on(0, 60), (0, b"\xe0\x00\x50"), (0, b"\xe0\x00\x40")]
+    events = [
+        _on(0, 36, channel=9),
+        _on(0, 36, channel=9, velocity=0),
+        _on(0, 60),
+        (0, b"\xe0\x00\x50"),
+        (0, b"\xe0\x00\x40"),
+    ]
     events += [(0, b"\xb0\x40\x7f"), (0, b"\xd0\x10"), _off(SECOND, 60), _on(0, 61, velocity=81), _off(SECOND, 61)]
     score = _read(_file(_track(*events)))
     assert score.n_notes == 2

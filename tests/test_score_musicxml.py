@@ -1,6 +1,7 @@
 """MusicXML and its like as small inline scores, each rule with the times worked out by hand."""
 
 import io
+import tracemalloc
 import zipfile
 from fractions import Fraction
 
@@ -107,6 +108,11 @@ def test_first_and_second_endings():
     bars = [_note("A4", 2), _ending(1, "start") + _note("B4", 2) + _ending(1, "stop")]
     bars += [_ending(2, "start") + _note("C5", 2) + _ending(2, "stop")]
     assert [pitch for _, pitch in _starts(_xml(bars))] == [69, 71, 69, 72]
+
+
+def test_a_short_bar_lasts_as_long_as_what_it_holds():
+    bars = [FORWARD + _note("A4", 2), _note("B4") + BACKWARD, _note("C5", 2)]
+    assert _starts(_xml(bars)) == [(0, 69), (1, 71), (F(3, 2), 69), (F(5, 2), 71), (3, 72)]
 
 
 def test_a_da_capo_in_the_first_part_holds_for_the_second():
@@ -297,10 +303,15 @@ def test_archives_that_hold_no_score(files, message, monkeypatch):
 
 
 def test_an_archive_that_lies_about_its_size_is_refused():
-    data = _mxl({"META-INF/container.xml": CONTAINER, "music.xml": b" " * 5000})
-    honest, lie = (5000).to_bytes(4, "little"), (500).to_bytes(4, "little")
+    n_bytes = 20_000_001
+    data = _mxl({"META-INF/container.xml": CONTAINER, "music.xml": b" " * n_bytes})
+    assert data.count(n_bytes.to_bytes(4, "little")) == 2
+    data = data.replace(n_bytes.to_bytes(4, "little"), (500).to_bytes(4, "little"))
+    tracemalloc.start()
     with pytest.raises(ScoreError, match="^piece.mxl: "):
-        _read_mxl(data.replace(honest, lie))
+        _read_mxl(data)
+    assert tracemalloc.get_traced_memory()[1] < n_bytes / 4
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("part", range(1, 10))
