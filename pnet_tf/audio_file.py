@@ -1,20 +1,20 @@
 """Audio file to mono waveform at the spec's rate, and waveform to WAV file.
 
-soundfile opens every file and reads it through before anything else sees it: it refuses damaged files cleanly, where
-tensorflow-io's native decoders crash or loop. What tensorflow-io then decodes, and what it does not, was measured on
-60 s of mono violin (2 CPU cores, soundfile 0.14 against tensorflow-io 0.37.1, the same samples in each case):
+soundfile opens, checks and decodes; tensorflow-io resamples. soundfile has to read every file through in any case: it
+refuses damaged files cleanly where tensorflow-io's native decoders crash or loop. Decoding again with tensorflow-io
+gave the same samples later, measured on 60 s of mono violin (2 CPU cores, soundfile 0.14, tensorflow-io 0.37.1):
 
-| file | soundfile | tensorflow-io | largest difference | decoded by |
-|---|---|---|---|---|
-| WAV, 16 bit | 3.6 ms | 2.1 ms | 0 | tensorflow-io |
-| WAV, 24 bit | 7.7 ms | 9.7 ms | 0 | tensorflow-io |
-| WAV, float32 (MusicNet) | 0.7 ms | refused | | soundfile |
-| FLAC, 16 bit | 22.8 ms | 156 ms | 0 | soundfile |
-| MP3 | 24.5 ms | 100 ms | 7e-7 | soundfile |
-| Ogg Vorbis | 41.2 ms | 216 ms | 2e-7 | soundfile |
+| file | soundfile | tensorflow-io | largest difference |
+|---|---|---|---|
+| WAV, 16 bit | 3.6 ms | 2.1 ms | 0 |
+| WAV, 24 bit | 7.7 ms | 9.7 ms | 0 |
+| WAV, float32 (MusicNet's) | 0.7 ms | refused | |
+| WAV, 16 bit, written into a pipe | 3.6 ms | refused | |
+| FLAC, 16 bit | 22.8 ms | 156 ms | 0 |
+| MP3 | 24.5 ms | 100 ms | 7e-7 |
+| Ogg Vorbis | 41.2 ms | 216 ms | 2e-7 |
 
-So the compressed formats keep the samples of the check, equal to the last bit or nearly and 4 to 7 times sooner, and
-a native decoder that can die has two formats less to die on. Resampling is tensorflow-io's for every format.
+So tensorflow-io decodes no format here: for none is there a gain, and its refusals and crashes would be ours.
 """
 
 import dataclasses
@@ -24,7 +24,8 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -36,8 +37,6 @@ from pnet_tf.spec import FeatureSpec
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _BLOCK_SAMPLES = 1 << 20
 _PEAK_AFTER_SCALING = 0.999
-# (format, subtype) of soundfile -> the dtype that decode_wav wants for it, and what a full-scale sample is in it.
-_TENSORFLOW_IO_WAV = {("WAV", "PCM_16"): ("int16", 2.0**15), ("WAV", "PCM_24"): ("int32", 2.0**31)}
 _WAV_DATA_CUT = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write into a pipe cannot know the length and leave the largest 32-bit sizes in the header.
 _WAV_LENGTH_UNKNOWN = 0xFFFF0000
@@ -113,8 +112,6 @@ def read_waveform(path: pathlib.Path, spec: FeatureSpec) -> np.ndarray:
     """
     path = pathlib.Path(path)
     waveform, info = _read_checked(path)
-    if (info.format, info.subtype) in _TENSORFLOW_IO_WAV:
-        waveform = _decode_wav(path, info)
     if info.sample_rate_hz != spec.sample_rate_hz:
         waveform = resample(waveform, from_hz=info.sample_rate_hz, to_hz=spec.sample_rate_hz)
     return waveform
@@ -280,16 +277,6 @@ def _has_last_ogg_page(path: pathlib.Path) -> bool:
     return 0 <= page < len(tail) - 5 and bool(tail[page + 5] & _OGG_LAST_PAGE_FLAG)
 
 
-def _decode_wav(path: pathlib.Path, info: AudioInfo) -> np.ndarray:
-    """Decodes plain PCM WAV with tensorflow-io: float32 [samples], channels averaged."""
-    import tensorflow as tf
-    import tensorflow_io as tfio
-
-    dtype, full_scale = _TENSORFLOW_IO_WAV[info.format, info.subtype]
-    samples = tfio.audio.decode_wav(tf.io.read_file(str(path)), dtype=getattr(tf, dtype)).numpy()
-    return _mono(samples.astype(np.float32) / np.float32(full_scale))
-
-
 @functools.lru_cache(maxsize=32)
 def _resampling_delay_samples(from_hz: int, to_hz: int) -> int:
     """How many samples (at `to_hz`) late the resampler answers, to the nearest sample."""
@@ -305,14 +292,25 @@ def _resampling_delay_samples(from_hz: int, to_hz: int) -> int:
 
 
 def _resample_late(waveform: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    return _resampler()(waveform[:, np.newaxis], np.int64(from_hz), np.int64(to_hz)).numpy()[:, 0]
+    import tensorflow as tf
+
+    samples, rates = tf.constant(waveform[:, np.newaxis]), (tf.constant(hz, tf.int64) for hz in (from_hz, to_hz))
+    return _resampler()(samples, *rates).numpy()[:, 0]
 
 
 @functools.lru_cache(maxsize=1)
-def _resampler():  # noqa: ANN202  (its type lives in TensorFlow, which is imported inside)
+def _resampler() -> Callable[..., Any]:
     """tensorflow-io's resampler, traced once for every length and rate."""
     import tensorflow as tf
     import tensorflow_io as tfio
 
     rate = tf.TensorSpec([], tf.int64)
-    return tf.function(tfio.audio.resample, input_signature=[tf.TensorSpec([None, 1], tf.float32), rate, rate])
+    traced = tf.function(tfio.audio.resample, input_signature=[tf.TensorSpec([None, 1], tf.float32), rate, rate])
+    logger = tf.get_logger()
+    level = logger.level
+    try:
+        # Tracing warns that a loop over the batch stays a loop; the batch is one channel.
+        logger.setLevel("ERROR")
+        return traced.get_concrete_function()
+    finally:
+        logger.setLevel(level)
