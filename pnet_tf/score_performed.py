@@ -87,6 +87,7 @@ def bars_and_notes(
     Returns:
       Starts of the played bars and the notes, in seconds.
     """
+    bars = _with_ends_of_ties(bars)
     now = Fraction(0)
     bars_sec: list[Fraction] = []
     played: list[tuple[Note, str | None]] = []
@@ -106,6 +107,25 @@ def bars_and_notes(
                 played.append((Note(start_sec, end_sec, note.pitch), note.tie))
         now = _bounded(now + seconds_at(bar.begin + bar.length) - seconds_at(bar.begin))
     return bars_sec, _with_graces(_tied(played), graces)
+
+
+def _with_ends_of_ties(bars: Sequence[WrittenBar]) -> list[WrittenBar]:
+    """Ties of which a file writes only the beginning get their end, where the same pitch follows on paper.
+
+    On paper and not as played: at the jump of a repeat the same pitch may follow by chance.
+    """
+    notes = [note for bar in bars for note in bar.notes if note.grace is None]
+    ended = {(note.offset, note.pitch) for note in notes if note.tie in ("stop", "continue")}
+    begun = {(note.offset + note.length, note.pitch) for note in notes if note.tie in ("start", "continue")} - ended
+    completed = {None: "stop", "start": "continue"}
+
+    def complete(note: WrittenNote) -> WrittenNote:
+        """The note, tied back if an unended tie leads to it."""
+        if note.grace is None and (note.offset, note.pitch) in begun:
+            return dataclasses.replace(note, tie=completed[note.tie])
+        return note
+
+    return [dataclasses.replace(bar, notes=[complete(note) for note in bar.notes]) for bar in bars]
 
 
 def _tied(played: Sequence[tuple[Note, str | None]]) -> list[Note]:

@@ -55,6 +55,11 @@ def test_a_tie_joins_its_own_pitch_in_its_own_moment_only():
     assert _play(bars)[1] == [(0, 1, 60), (1, 2, 62), (2, 3, 60)]
 
 
+def test_a_tie_without_a_written_end_leads_to_the_same_pitch_on_paper():
+    bars = [(0, 3, [_written(0, 1, tie="start"), _written(1, 1, tie="start"), _written(2, 1), _written(2, 1, 64)])]
+    assert _play([*bars, (3, 1, [_written(3, 1)])])[1] == [(0, 3, 60), (2, 3, 64), (3, 4, 60)]
+
+
 def test_two_voices_tied_at_one_pitch_are_two_notes():
     bars = [(0, 2, [_written(0, 1, tie="start"), _written(0, 1, tie="start")])]
     bars += [(2, 2, [])]
