@@ -1,0 +1,187 @@
+"""The layers and blocks that the network is made of: padding, instance norm, convolution, up, multi-band residual.
+
+Pure Keras (`keras.layers`, `keras.ops`), so that any Keras backend runs it. Axes are [batch, frames, channels].
+"""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+NEGATIVE_SLOPE = 0.01
+EPSILON = 1e-5
+KERNEL_FRAMES = 3
+
+
+@keras.saving.register_keras_serializable(package="pnet_tf")
+class PadFrames(layers.Layer):
+    """Zero frames at the end, up to a whole multiple: [batch, frames, channels] -> [batch, padded, channels]."""
+
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x: Any) -> Any:
+        n_missing = -ops.shape(x)[1] % self.multiple
+        if isinstance(n_missing, int) and n_missing == 0:
+            return x
+        return ops.pad(x, [[0, 0], [0, n_missing], [0, 0]])
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, n_frames, channels = input_shape
+        return (batch, None if n_frames is None else n_frames + -n_frames % self.multiple, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="pnet_tf")
+class CropFrames(layers.Layer):
+    """The first frames of `x`, as many as `like` has: takes off what `PadFrames` put on."""
+
+    def call(self, x: Any, like: Any) -> Any:
+        n_frames = ops.shape(like)[1]
+        return x if isinstance(n_frames, int) and n_frames == x.shape[1] else x[:, :n_frames]
+
+    def compute_output_shape(
+        self, x_shape: tuple[int | None, ...], like_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return (x_shape[0], like_shape[1], x_shape[2])
+
+
+@keras.saving.register_keras_serializable(package="pnet_tf")
+class InstanceNorm(layers.Layer):
+    """Brings each channel of each example to mean 0 and variance 1 over its frames, padding left out.
+
+    The second input, `score` [batch, frames, pitches], is the unpadded network input: it says how many of the frames
+    of `x` are real at this level. Those that are not become 0, so that the convolution after it sees at the end what it
+    sees at the start. Float32 whatever the policy.
+
+    Source: Ulyanov et al. 2016 (arXiv 1607.08022) without scale and shift, biased variance, as PyTorch's
+    `InstanceNorm1d(affine=False)`; tests/test_blocks.py checks the values.
+    """
+
+    def __init__(self, frames_per_step: int, epsilon: float = EPSILON, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.frames_per_step = frames_per_step
+        self.epsilon = epsilon
+
+    def call(self, x: Any, score: Any) -> Any:
+        n_real = -(-ops.shape(score)[1] // self.frames_per_step)
+        if isinstance(n_real, int) and n_real == x.shape[1]:
+            centred = x - ops.mean(x, axis=1, keepdims=True)
+            variance = ops.mean(ops.square(centred), axis=1, keepdims=True)
+            return centred * ops.rsqrt(variance + self.epsilon)
+        mask = ops.cast(ops.arange(ops.shape(x)[1]) < n_real, x.dtype)[None, :, None]
+        share = mask / ops.sum(mask)
+        centred = (x - ops.sum(x * share, axis=1, keepdims=True)) * mask
+        variance = ops.sum(ops.square(centred) * share, axis=1, keepdims=True)
+        return centred * ops.rsqrt(variance + self.epsilon)
+
+    def compute_output_shape(
+        self, x_shape: tuple[int | None, ...], score_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames_per_step": self.frames_per_step, "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="pnet_tf")
+class BandConv(layers.Layer):
+    """A convolution in each of `n_bands` equal slices of the channels: [batch, frames, channels], the same out.
+
+    Equal to a grouped convolution. The bands are split by hand because TensorFlow has no CPU kernel for the gradient of
+    a grouped one.
+    """
+
+    def __init__(self, n_bands: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n_bands = n_bands
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        n_channels = input_shape[-1]
+        if n_channels % self.n_bands:
+            raise ValueError(f"{self.name}: {n_channels} channels cannot be split into {self.n_bands} equal bands")
+        width = n_channels // self.n_bands
+        self.kernels = [
+            self.add_weight(
+                name=f"kernel_{band}", shape=(KERNEL_FRAMES, width, width), initializer="glorot_normal"
+            )
+            for band in range(self.n_bands)
+        ]
+        self.bias = self.add_weight(name="bias", shape=(n_channels,), initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        bands = ops.split(x, self.n_bands, axis=-1)
+        out = [
+            ops.conv(band, ops.cast(kernel, self.compute_dtype), strides=1, padding="same", data_format="channels_last")
+            for band, kernel in zip(bands, self.kernels, strict=True)
+        ]
+        return ops.concatenate(out, axis=-1) + ops.cast(self.bias, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "n_bands": self.n_bands}
+
+
+def convolve(x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_FRAMES) -> Any:
+    """A convolution over time: [batch, frames, any] -> [batch, frames, n_channels]."""
+    return layers.Conv1D(
+        n_channels,
+        kernel_frames,
+        strides=1,
+        padding="same",
+        kernel_initializer="glorot_normal",
+        bias_initializer="zeros",
+        name=name,
+    )(x)
+
+
+def normalise(x: Any, score: Any, *, level: int, name: str) -> Any:
+    """Instance norm and leaky ReLU at a level where one step is `2 ** level` frames; the shape stays."""
+    x = InstanceNorm(2**level, name=f"{name}_norm")(x, score)
+    return layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, name=f"{name}_act")(x)
+
+
+def conv_norm(x: Any, score: Any, n_channels: int, *, level: int, name: str) -> Any:
+    """Convolution, instance norm, leaky ReLU: [batch, frames, any] -> [batch, frames, n_channels]."""
+    return normalise(convolve(x, n_channels, name=name), score, level=level, name=name)
+
+
+def halve(x: Any, *, name: str) -> Any:
+    """Max-pooling by two over time: [batch, frames, channels] -> [batch, frames / 2, channels]."""
+    return layers.MaxPooling1D(pool_size=2, strides=2, padding="valid", name=name)(x)
+
+
+def double(x: Any, score: Any, n_channels: int, *, kernel_frames: int, level: int, name: str) -> Any:
+    """Transposed convolution by two, then norm: [batch, frames, any] -> [batch, 2 * frames, n_channels]."""
+    x = layers.Conv1DTranspose(
+        n_channels,
+        kernel_frames,
+        strides=2,
+        padding="same",
+        kernel_initializer="glorot_normal",
+        bias_initializer="zeros",
+        name=name,
+    )(x)
+    return normalise(x, score, level=level, name=name)
+
+
+def multi_band_residual(x: Any, score: Any, *, n_bands: int, name: str) -> Any:
+    """The TextureNet's block at full frame rate: [batch, frames, channels], the same out.
+
+    Each of `n_bands` slices of the channels goes through convolution, norm, leaky ReLU, convolution and norm, and is
+    added to itself; the block's input is added to the joined bands. The norms work on each channel alone, so they run on
+    the joined bands.
+
+    Source: Wang & Yang 2019 (arXiv 1811.04357), section 3.3.
+    """
+    y = BandConv(n_bands, name=f"{name}_conv1")(x)
+    y = normalise(y, score, level=0, name=f"{name}_conv1")
+    y = BandConv(n_bands, name=f"{name}_conv2")(y)
+    y = InstanceNorm(1, name=f"{name}_conv2_norm")(y, score)
+    bands = layers.Add(name=f"{name}_bands")([x, y])
+    return layers.Add(name=f"{name}_out")([x, bands])

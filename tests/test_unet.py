@@ -1,0 +1,112 @@
+"""The network: the paper's plan, any length, what reaches an output frame, and its config."""
+
+import keras
+import numpy as np
+import pytest
+
+from pnet_tf import render, unet
+from pnet_tf.errors import InputError
+from pnet_tf.spec import FeatureSpec
+from pnet_tf.unet import ModelConfig
+
+SPEC = FeatureSpec()
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    keras.utils.set_random_seed(0)
+    return unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2, 4)))
+
+
+def draw(model, n_frames, batch=1, seed=0):
+    random = np.random.default_rng(seed)
+    rolls = {
+        "pianoroll": (random.random((batch, n_frames, 128)) < 0.05).astype(np.float32),
+        "onset_offset": random.integers(-1, 2, (batch, n_frames, 128)).astype(np.float32),
+    }
+    return rolls, np.asarray(model(rolls))
+
+
+@pytest.mark.parametrize(("width", "n_parameters"), [(1.0, 249_804_801), (0.25, 16_249_089)])
+def test_parameters_are_as_many_as_in_the_paper_s_plan(width, n_parameters):
+    with keras.StatelessScope(initialize_variables=False):
+        assert unet.build_performance_net(SPEC, ModelConfig(width=width)).count_params() == n_parameters
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 31, 100, 161])
+def test_as_many_frames_come_out_as_go_in(small_model, n_frames):
+    _, out = draw(small_model, n_frames)
+    assert out.shape == (1, n_frames, SPEC.n_bins)
+    assert np.isfinite(out).all()
+
+
+def test_examples_of_a_batch_do_not_see_one_another(small_model):
+    rolls, out = draw(small_model, 33, batch=2)
+    alone = np.asarray(small_model({name: value[1:] for name, value in rolls.items()}))
+    np.testing.assert_allclose(alone[0], out[1], atol=1e-4)
+
+
+def test_every_input_of_the_window_matters(small_model):
+    rolls, out = draw(small_model, 64)
+    for name in rolls:
+        changed = {**rolls, name: rolls[name] + 1.0 * (np.arange(64) == 20)[None, :, None].astype(np.float32)}
+        assert np.abs(np.asarray(small_model(changed)) - out).max() > 1e-3
+
+
+def test_the_receptive_field_is_no_wider_than_performing_takes_it_to_be(monkeypatch):
+    """With the norms taken away, a changed frame reaches RECEPTIVE_FRAMES to either side and no further."""
+    from pnet_tf import blocks
+
+    monkeypatch.setattr(blocks.InstanceNorm, "call", lambda self, x, score: x)
+    keras.utils.set_random_seed(1)
+    model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2, 4, 8, 16)))
+    rolls, out = draw(model, 640)
+    reached = np.zeros(640, bool)
+    for name in rolls:
+        changed = {**rolls, name: rolls[name].copy()}
+        changed[name][0, 320] += 100.0
+        reached |= np.abs(np.asarray(model(changed)) - out).max(axis=(0, 2)) > 0
+    furthest = max(320 - np.flatnonzero(reached)[0], np.flatnonzero(reached)[-1] - 320)
+    assert 64 < furthest <= render.RECEPTIVE_FRAMES
+
+
+def test_layers_have_names_that_stay(small_model):
+    names = [layer.name for layer in small_model.layers if layer.weights]
+    assert names[0] == "encoder0_conv1"
+    assert {"condition2_conv2", "decoder3_up", "decoder0_conv2", "texture1_conv2", "bins"} <= set(names)
+    assert not [name for name in names if name.startswith(("conv1d", "band_conv"))]
+
+
+def test_same_seed_same_weights():
+    models = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        models.append(unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2,))))
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_config_survives_json():
+    config = ModelConfig(width=0.25, bands=(1, 2))
+    assert ModelConfig.from_json(config.to_json(), where="x") == config
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"preset": "huge"}, "preset is 'huge'"),
+        ({"width": 0.0}, "width is 0.0"),
+        ({"width": float("nan")}, "width is nan"),
+        ({"bands": (3,)}, "cannot be split into"),
+        ({"bands": (0,)}, "cannot be split into"),
+    ],
+)
+def test_a_config_out_of_range_is_refused(fields, message):
+    with pytest.raises(InputError, match=message):
+        ModelConfig(**fields)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"preset": 1}', '{"bands": 3}', "{" * 100])
+def test_what_is_no_config_is_refused_with_its_place(text):
+    with pytest.raises(InputError, match=r"^here: "):
+        ModelConfig.from_json(text, where="here")
