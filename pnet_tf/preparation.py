@@ -1,0 +1,224 @@
+"""A whole corpus to a shard set: what is done already, what is left, in which worker, and what marks the end."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+from pnet_tf import lanes, musicnet, preparer, records, splits
+from pnet_tf import spec as spec_room
+from pnet_tf.corpus import Corpus, Recording
+from pnet_tf.errors import InputError
+from pnet_tf.files import write_whole
+from pnet_tf.shard_set import (
+    COMPLETED_NAME,
+    MANIFEST_NAME,
+    Manifest,
+    RecordingEntry,
+    open_shard_set,
+)
+from pnet_tf.spec import FeatureSpec, require_same
+
+_PLAN_NAME = "preparation.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to prepare, from where, into which folder; fields as the flags of `prepare`."""
+
+    instrument: str
+    source: pathlib.Path
+    folder: pathlib.Path
+    spec: FeatureSpec
+    n_workers: int
+    max_bad_labels: float = 0.01
+    validation_share: float = 0.1
+    window_frames: int = 864
+    skip_bad: bool = False
+
+
+def prepare_corpus(plan: Plan) -> Manifest:
+    """Makes the shard set of a corpus, or finishes one that was stopped.
+
+    Args:
+      plan: what to prepare.
+
+    Returns:
+      The manifest that was written.
+
+    Raises:
+      InputError: the source cannot be used; the folder holds something else; a recording cannot be used (those that
+        can are finished and kept).
+    """
+    corpus = musicnet.open_corpus(plan.source, plan.instrument)
+    if (plan.folder / COMPLETED_NAME).exists():
+        _require_same_plan(plan)
+        logging.info("%s: is complete already", plan.folder)
+        return open_shard_set(plan.folder).manifest
+    _claim_folder(plan)
+    entries = {name: entry for name in corpus.names if (entry := _finished_entry(plan, name)) is not None}
+    if entries:
+        logging.info("%s: goes on, %d of %d recordings are there", plan.folder, len(entries), len(corpus.names))
+    bad: dict[str, str] = {}
+    for recording, result in _prepare_missing(plan, corpus, [name for name in corpus.names if name not in entries]):
+        if isinstance(result, InputError):
+            bad[recording.name] = str(result)
+            logging.error("%s (%s): %s", recording.name, recording.audio.name, result)
+        else:
+            entries[recording.name] = result
+            _say_alignment(result)
+    if bad and not plan.skip_bad:
+        raise InputError(
+            f"{len(bad)} of {len(corpus.names)} recordings cannot be used ({'; '.join(bad.values())}); the others are "
+            "finished and kept: mend or remove these and run again, or add --skip_bad"
+        )
+    return _finish(plan, corpus, entries, bad)
+
+
+def _finish(
+    plan: Plan, corpus: Corpus, entries: Mapping[str, RecordingEntry], bad: Mapping[str, str]
+) -> Manifest:
+    """Splits the recordings, writes the manifest and, last, the mark that the set is whole."""
+    if not any(entry.split == "train" for entry in entries.values()):
+        raise InputError(f"{plan.source}: holds no {plan.instrument} recording to train on ({len(entries)} for testing)")
+    ordered = splits.assign_ranges(
+        [entries[name] for name in sorted(entries)],
+        window_frames=plan.window_frames,
+        validation_share=plan.validation_share,
+    )
+    skipped = {reason: str(count) for reason, count in corpus.skipped.items()} | dict(bad)
+    manifest = Manifest(
+        instrument=plan.instrument,
+        source_kind=corpus.kind,
+        chunk_frames=records.CHUNK_FRAMES,
+        guard_frames=plan.window_frames,
+        recordings=ordered,
+        skipped=skipped,
+    )
+    if not any("validation" in entry.ranges for entry in ordered):
+        logging.warning(
+            "%s: too little audio for a validation part (recordings need %d windows of %d frames); training will have none",
+            plan.folder,
+            splits.MIN_WINDOWS,
+            plan.window_frames,
+        )
+    write_whole(plan.folder / MANIFEST_NAME, manifest.to_json())
+    write_whole(plan.folder / COMPLETED_NAME, f"{len(ordered)} recordings\n")
+    return manifest
+
+
+def _prepare_missing(
+    plan: Plan, corpus: Corpus, names: Sequence[str]
+) -> Iterator[tuple[Recording, RecordingEntry | InputError]]:
+    """Prepares recordings in worker processes, with a progress bar; scratch files go when they are done with."""
+    if not names:
+        return
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=plan.folder) as scratch:
+        under_way: dict[str, Recording] = {}
+
+        def jobs() -> Iterator[preparer.Job]:
+            for recording in corpus.recordings(names, pathlib.Path(scratch)):
+                under_way[recording.name] = recording
+                yield _job(plan, recording)
+
+        results = lanes.run_in_lanes(
+            preparer.prepare_recording,
+            jobs(),
+            n_workers=min(plan.n_workers, len(names)),
+            set_up=_limit_threads,
+        )
+        for job, result in tqdm.tqdm(results, total=len(names), unit="recording", desc=plan.instrument):
+            recording = under_way.pop(job.name)
+            corpus.release(recording)
+            yield recording, result
+
+
+def _job(plan: Plan, recording: Recording) -> preparer.Job:
+    return preparer.Job(
+        name=recording.name,
+        audio=recording.audio,
+        score=recording.score,
+        split=recording.split,
+        label_source=recording.label_source,
+        folder=plan.folder,
+        spec=plan.spec,
+        max_bad_labels=plan.max_bad_labels,
+    )
+
+
+def _limit_threads() -> None:
+    """In a worker: the workers share the cores, so each computes on one."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _say_alignment(entry: RecordingEntry) -> None:
+    for warning in entry.alignment["warnings"]:
+        logging.warning("%s: %s", entry.name, warning)
+    if any(entry.label_counts.values()):
+        logging.warning(
+            "%s: %d notes outlast the audio and were cut, %d begin after its end and were dropped",
+            entry.name,
+            entry.label_counts["cut"],
+            entry.label_counts["dropped"],
+        )
+
+
+# --- going on where a stopped preparation was
+
+
+def _plan_text(plan: Plan) -> str:
+    """What must be the same for a stopped preparation to go on."""
+    fields = {
+        "instrument": plan.instrument,
+        "source": os.path.abspath(plan.source),
+        "validation_share": plan.validation_share,
+        "window_frames": plan.window_frames,
+    }
+    return json.dumps(fields, indent=1, sort_keys=True) + "\n"
+
+
+def _require_same_plan(plan: Plan) -> None:
+    """Raises InputError unless the folder was begun with this spec and plan."""
+    theirs = FeatureSpec.read(plan.folder)
+    require_same(plan.spec, theirs, our_place="these flags", their_place=str(plan.folder))
+    try:
+        same = (plan.folder / _PLAN_NAME).read_text(encoding="utf-8") == _plan_text(plan)
+    except (OSError, UnicodeDecodeError):
+        same = False
+    if not same:
+        raise InputError(
+            f"{plan.folder}: holds another preparation (see {_PLAN_NAME} there); give another --out, or delete that folder"
+        )
+
+
+def _claim_folder(plan: Plan) -> None:
+    """Makes the folder ready: new, or one that the same plan began."""
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{plan.folder}: is in the way of the shard set; give another --out") from error
+    if (plan.folder / spec_room.FILE_NAME).exists():
+        _require_same_plan(plan)
+        return
+    if any(plan.folder.iterdir()):
+        raise InputError(f"{plan.folder}: not empty, and not a shard set; give another --out")
+    write_whole(plan.folder / _PLAN_NAME, _plan_text(plan))
+    write_whole(plan.folder / spec_room.FILE_NAME, plan.spec.to_json())
+
+
+def _finished_entry(plan: Plan, name: str) -> RecordingEntry | None:
+    """The entry of a recording that an earlier run finished, if its shard is there with the right size."""
+    path = plan.folder / f"{name}{preparer.ENTRY_SUFFIX}"
+    try:
+        entry = RecordingEntry.from_dict(json.loads(path.read_bytes()))
+        whole = (plan.folder / entry.shard).stat().st_size == entry.size_bytes
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return entry if whole else None

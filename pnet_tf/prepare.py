@@ -1,0 +1,112 @@
+"""Turns recordings and their scores into a shard set for training.
+
+    python -m pnet_tf.prepare --instrument=violin --source=musicnet.tar.gz --out=data/violin
+
+A source is a musicnet.tar.gz, a musicnet.npz, an unpacked MusicNet folder, or a folder of your own pairs (name.wav
+beside name.mid, name.musicxml or name.csv). A preparation that was stopped goes on where it was when it is started again.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import flags as absl_flags
+from absl import logging
+
+from pnet_tf import command, corpus
+from pnet_tf.errors import InputError
+from pnet_tf.spec import FeatureSpec
+
+
+def define_flags(flags: absl_flags.FlagValues) -> None:
+    """Defines the flags of this command; only here have the numbers of the feature spec flags."""
+    default = FeatureSpec()
+    absl_flags.DEFINE_string(
+        "instrument", None, f"One of {', '.join(corpus.INSTRUMENTS)}.", flag_values=flags, required=True
+    )
+    absl_flags.DEFINE_string("source", None, "Where the recordings are.", flag_values=flags, required=True)
+    absl_flags.DEFINE_string("out", None, "Folder of the shard set, made if missing.", flag_values=flags, required=True)
+    absl_flags.DEFINE_float(
+        "target_gain",
+        default.target_gain,
+        "Factor before the logarithm of the target; 1 is the paper's.",
+        lower_bound=1e-3,
+        upper_bound=1e6,
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_integer(
+        "workers",
+        None,
+        "Processes; default: one a core. 0 works in this process.",
+        lower_bound=0,
+        upper_bound=1024,
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_float(
+        "max_bad_labels",
+        0.01,
+        "Share of a recording's notes that may lie past the end of its audio.",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_float(
+        "validation_share",
+        0.1,
+        "Share of the training recordings' frames that is for validation.",
+        lower_bound=0,
+        upper_bound=0.5,
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_integer(
+        "window_frames",
+        864,
+        "Length of a training window, kept free on both sides of a validation part.",
+        lower_bound=16,
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_bool(
+        "skip_bad", False, "Finish without the recordings that cannot be used.", flag_values=flags
+    )
+
+
+def main(flags: absl_flags.FlagValues) -> None:
+    """Prepares a corpus as the flags say.
+
+    Raises:
+      InputError: the source cannot be used, or some of its recordings cannot.
+    """
+    corpus.require_instrument(flags.instrument)
+    source = pathlib.Path(flags.source)
+    if not source.exists():
+        raise InputError(f"{source}: does not exist; --source takes an archive or a folder (see --help)")
+    from pnet_tf import preparation  # brings TensorFlow
+
+    plan = preparation.Plan(
+        instrument=flags.instrument,
+        source=source,
+        folder=pathlib.Path(flags.out),
+        spec=FeatureSpec(target_gain=flags.target_gain),
+        n_workers=len(os.sched_getaffinity(0)) if flags.workers is None else flags.workers,
+        max_bad_labels=flags.max_bad_labels,
+        validation_share=flags.validation_share,
+        window_frames=flags.window_frames,
+        skip_bad=flags.skip_bad,
+    )
+    manifest = preparation.prepare_corpus(plan)
+    minutes = {split: manifest.seconds(split, plan.spec) / 60 for split in ("train", "validation", "test")}
+    logging.info(
+        "%s: %d recordings, %s",
+        plan.folder,
+        len(manifest.recordings),
+        ", ".join(f"{split} {value:.1f} min" for split, value in minutes.items()),
+    )
+
+
+def console() -> None:
+    """`pnet-prepare`."""
+    sys.exit(command.run(define_flags, main))
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,179 @@
+"""A prepared corpus on disk: its manifest, what marks it as whole, and opening it; no TensorFlow.
+
+A shard set is a folder with one TFRecord file a recording, `feature_spec.json`, `manifest.json` and, written last,
+`COMPLETED`.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from pnet_tf import spec as spec_room
+from pnet_tf.errors import InputError
+from pnet_tf.spec import FeatureSpec
+
+MANIFEST_NAME = "manifest.json"
+COMPLETED_NAME = "COMPLETED"
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingEntry:
+    """One recording of a shard set.
+
+    Attributes:
+      name: as in the corpus.
+      split: `train` or `test`, that of the whole recording.
+      shard: file name in the folder.
+      n_frames: frames of the recording, all of them stored.
+      n_notes: notes after labels past the end of the audio were cut or dropped.
+      seconds: length of the audio.
+      label_source: where the notes come from, `musicnet csv` for one.
+      label_counts: notes `cut` and `dropped` because they lie past the audio's end.
+      alignment: what `alignment.check_alignment` measured.
+      level_gain: factor that brought the recording to the spec's level.
+      pitch_frames: frames in which each of the MIDI pitches sounds.
+      size_bytes: of the shard.
+      sha256: of the shard.
+      byte_offsets: where each chunk begins in the shard.
+      ranges: frame ranges `[first, end)` by split; windows are cut inside one range.
+    """
+
+    name: str
+    split: str
+    shard: str
+    n_frames: int
+    n_notes: int
+    seconds: float
+    label_source: str
+    label_counts: Mapping[str, int]
+    alignment: Mapping[str, Any]
+    level_gain: float
+    pitch_frames: tuple[int, ...]
+    size_bytes: int
+    sha256: str
+    byte_offsets: tuple[int, ...]
+    ranges: Mapping[str, tuple[tuple[int, int], ...]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "RecordingEntry":
+        """The entry of a JSON object; raises TypeError, KeyError or ValueError where it is none."""
+        ranges = {
+            split: tuple((int(first), int(end)) for first, end in spans) for split, spans in fields["ranges"].items()
+        }
+        tuples = {name: tuple(int(x) for x in fields[name]) for name in ("pitch_frames", "byte_offsets")}
+        entry = cls(**{**fields, **tuples, "ranges": ranges})
+        if pathlib.PurePath(entry.shard).name != entry.shard:
+            raise ValueError(f"shard {entry.shard!r} is not a plain file name")
+        return entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a shard set holds.
+
+    Attributes:
+      instrument: name of the instrument.
+      source_kind: shape of the corpus, `musicnet folder` for one.
+      chunk_frames: frames in a record; the last of a recording may have fewer.
+      guard_frames: frames left out between a validation range and what is trained on.
+      recordings: entries, sorted by name.
+      skipped: recordings left out, and why.
+      format_version: of this layout.
+    """
+
+    instrument: str
+    source_kind: str
+    chunk_frames: int
+    guard_frames: int
+    recordings: tuple[RecordingEntry, ...]
+    skipped: Mapping[str, str]
+    format_version: int = FORMAT_VERSION
+
+    def seconds(self, split: str, spec: FeatureSpec) -> float:
+        """Seconds of audio that lie in the ranges of a split."""
+        frames = sum(end - first for entry in self.recordings for first, end in entry.ranges.get(split, ()))
+        return float(frames / spec.frame_rate_hz)
+
+    def trained_pitch_frames(self) -> tuple[int, ...]:
+        """Frames in which each MIDI pitch sounds in the recordings that are trained on."""
+        rows = [entry.pitch_frames for entry in self.recordings if entry.split == "train"]
+        return tuple(map(sum, zip(*rows, strict=True)))
+
+    def to_json(self) -> str:
+        """JSON, sorted keys, a newline at the end."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str) -> "Manifest":
+        """The manifest that `to_json` wrote.
+
+        Args:
+          text: JSON.
+          where: the file it came from, for messages.
+
+        Raises:
+          InputError: no manifest of this version.
+        """
+        try:
+            fields = json.loads(text)
+            if fields["format_version"] != FORMAT_VERSION:
+                raise InputError(
+                    f"{where}: format_version is {fields['format_version']}, this version reads {FORMAT_VERSION}; "
+                    "prepare the data again"
+                )
+            entries = tuple(RecordingEntry.from_dict(entry) for entry in fields["recordings"])
+            return cls(**{**fields, "recordings": entries})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InputError(f"{where}: not a manifest ({error!r}); prepare the data again") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSet:
+    """An opened shard set: its folder, spec and manifest."""
+
+    folder: pathlib.Path
+    spec: FeatureSpec
+    manifest: Manifest
+
+
+def open_shard_set(folder: pathlib.Path) -> ShardSet:
+    """Opens a prepared corpus and checks that it is whole.
+
+    Args:
+      folder: what `prepare --out` wrote.
+
+    Returns:
+      The set; each shard exists and has the size that the manifest gives.
+
+    Raises:
+      InputError: no shard set, an unfinished one, or a shard missing or of a wrong size.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; make a shard set with python -m pnet_tf.prepare --out={folder}")
+    if not (folder / spec_room.FILE_NAME).exists():
+        raise InputError(f"{folder}: not a shard set (no {spec_room.FILE_NAME}); give the folder that prepare --out wrote")
+    spec = FeatureSpec.read(folder)
+    if not (folder / COMPLETED_NAME).exists():
+        raise InputError(f"{folder}: this shard set is unfinished (no {COMPLETED_NAME}); run the same prepare again")
+    path = folder / MANIFEST_NAME
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the manifest ({error.strerror}); prepare the data again") from error
+    manifest = Manifest.from_json(text, where=str(path))
+    for entry in manifest.recordings:
+        _check_shard(folder / entry.shard, entry)
+    return ShardSet(folder, spec, manifest)
+
+
+def _check_shard(path: pathlib.Path, entry: RecordingEntry) -> None:
+    advice = f"delete {COMPLETED_NAME} and that shard, and run the same prepare again"
+    if not path.is_file():
+        raise InputError(f"{path}: this shard is missing; {advice}")
+    if (size := path.stat().st_size) != entry.size_bytes:
+        raise InputError(f"{path}: the shard has {size} bytes, the manifest says {entry.size_bytes}; {advice}")
