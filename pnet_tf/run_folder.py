@@ -1,0 +1,115 @@
+"""The folder of a training run: what it was made from, written before the first step and read back, never retyped."""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pnet_tf
+from pnet_tf import spec as spec_room
+from pnet_tf import unet
+from pnet_tf.errors import InputError
+from pnet_tf.files import write_whole
+from pnet_tf.spec import FeatureSpec, require_same
+from pnet_tf.unet import ModelConfig
+
+RUN_NAME = "run.json"
+FLAGS_NAME = "resolved.flags"
+BEST_WEIGHTS_NAME = "best.weights.h5"
+_PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder and what it was made from.
+
+    Attributes:
+      folder: the run folder.
+      spec: of the data it is trained on.
+      config: of the network.
+      training: the settings that decide what is learnt, by flag name.
+      voice: `instrument`, and `pitch_frames`, the frames in which each MIDI pitch sounds in the training recordings.
+    """
+
+    folder: pathlib.Path
+    spec: FeatureSpec
+    config: ModelConfig
+    training: Mapping[str, Any]
+    voice: Mapping[str, Any]
+
+    @property
+    def best_weights(self) -> pathlib.Path:
+        """Weights of the lowest validation loss so far."""
+        return self.folder / BEST_WEIGHTS_NAME
+
+
+def start_run(run: Run, *, flag_text: str) -> None:
+    """Writes what a run is made from, or checks that the folder was begun with the same.
+
+    Args:
+      run: the run; its folder is made when it is missing.
+      flag_text: the resolved flags, as a flag file.
+
+    Raises:
+      InputError: the folder holds another run, or something else.
+      SpecMismatchError: it was begun with data of another spec.
+    """
+    if (run.folder / RUN_NAME).exists():
+        _require_same_run(open_run(run.folder), run)
+        return
+    if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+        raise InputError(f"{run.folder}: not empty, and not a run folder; give another --run_dir or --experiment")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(run.folder / spec_room.FILE_NAME, run.spec.to_json())
+    write_whole(run.folder / unet.FILE_NAME, run.config.to_json())
+    write_whole(run.folder / FLAGS_NAME, flag_text)
+    record = {"training": dict(run.training), "voice": dict(run.voice), "made_with": _made_with()}
+    write_whole(run.folder / RUN_NAME, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def open_run(folder: pathlib.Path) -> Run:
+    """Reads a run folder back.
+
+    Raises:
+      InputError: it is none, or one of its files cannot be read.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / RUN_NAME
+    if not path.exists():
+        raise InputError(f"{folder}: not a run folder (no {RUN_NAME}); give the --run_dir of a training")
+    try:
+        record = json.loads(path.read_bytes())
+        config = ModelConfig.from_json((folder / unet.FILE_NAME).read_bytes(), where=str(folder / unet.FILE_NAME))
+        return Run(folder, FeatureSpec.read(folder), config, record["training"], record["voice"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: damaged run folder ({error!r}); train again into another folder") from error
+
+
+def _require_same_run(theirs: Run, ours: Run) -> None:
+    require_same(ours.spec, theirs.spec, our_place="the data", their_place=str(theirs.folder))
+    mine = {**dataclasses.asdict(ours.config), **ours.training}
+    stored = {**dataclasses.asdict(theirs.config), **theirs.training}
+    different = [
+        f"{name} is {stored.get(name)!r} there and {value!r} now" for name, value in mine.items() if stored.get(name) != value
+    ]
+    if different:
+        raise InputError(
+            f"{theirs.folder}: was begun with other settings ({'; '.join(different)}); give another --run_dir or --experiment"
+        )
+
+
+def _made_with() -> dict[str, str]:
+    """Versions, and the commit where the package runs out of a git checkout."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    here = pathlib.Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return {"pnet_tf": pnet_tf.__version__, "python": platform.python_version(), "commit": commit or "unknown", **versions}
