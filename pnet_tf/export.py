@@ -1,0 +1,108 @@
+"""Run folder to SavedModel: inference alone, explicit signatures, and the spec inside."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+import keras
+import tensorflow as tf
+
+from pnet_tf import checkpoint, griffin_lim, stft, unet
+from pnet_tf import spec as spec_room
+from pnet_tf.errors import InputError
+from pnet_tf.run_folder import Run, open_run
+from pnet_tf.savedmodel import VOICE_NAME
+from pnet_tf.spec import FeatureSpec
+
+ITERATIONS = 32
+SEED = 0
+
+
+class ExportedVoice(tf.Module):
+    """What a SavedModel holds: the weights, and the functions behind its signatures."""
+
+    def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path) -> None:
+        super().__init__(name="voice")
+        self._spec = spec
+        self._model = model
+        self.variables_of_model = [variable.value for variable in model.weights]
+        self.spec_asset = tf.saved_model.Asset(str(assets / spec_room.FILE_NAME))
+        self.voice_asset = tf.saved_model.Asset(str(assets / VOICE_NAME))
+
+    def spectrogram(self, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rolls, float32 [batch, frames, n_pitches], to `log_power`, float32 [batch, frames, bins]."""
+        rolls = {"pianoroll": pianoroll, "onset_offset": onset_offset}
+        return {"log_power": self._model(rolls, training=False)}
+
+    def inversion(self, log_power: tf.Tensor, iterations: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Log power, float32 [batch, frames, bins], to `waveform`, float32 [batch, (frames - 1) * hop_samples]."""
+        magnitude = stft.magnitude_from_log_power(log_power, self._spec)
+        return {"waveform": griffin_lim.griffin_lim(magnitude, self._spec, iterations=iterations, seed=seed)}
+
+    def audio(self, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rolls, float32 [batch, frames, n_pitches], to `log_power` and `waveform`, both as above."""
+        log_power = self.spectrogram(pianoroll, onset_offset)["log_power"]
+        return {"log_power": log_power, **self.inversion(log_power, tf.constant(ITERATIONS), tf.constant(SEED))}
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The signatures by name; lengths and batch are free."""
+        rolls = {
+            name: tf.TensorSpec([None, None, self._spec.n_pitches], tf.float32, name=name)
+            for name in ("pianoroll", "onset_offset")
+        }
+        inversion = {
+            "log_power": tf.TensorSpec([None, None, self._spec.n_bins], tf.float32, name="log_power"),
+            "iterations": tf.TensorSpec([], tf.int32, name="iterations"),
+            "seed": tf.TensorSpec([], tf.int32, name="seed"),
+        }
+        spectrogram = tf.function(self.spectrogram, autograph=False).get_concrete_function(**rolls)
+        return {
+            "spectrogram": spectrogram,
+            "audio": tf.function(self.audio, autograph=False).get_concrete_function(**rolls),
+            "inversion": tf.function(self.inversion, autograph=False).get_concrete_function(**inversion),
+            "serving_default": spectrogram,
+        }
+
+
+def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+    """Writes the best weights of a run as a SavedModel that loads without this package.
+
+    Args:
+      run_dir: a run folder whose training has had a validation.
+      out: the SavedModel; must not exist, or be an empty folder.
+
+    Returns:
+      `out`.
+
+    Raises:
+      InputError: the run cannot be read, or `out` is taken.
+    """
+    run = open_run(run_dir)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
+    model = model_of_run(run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        # The folders are named apart: SavedModel copies each asset by its file name.
+        assets, partial = pathlib.Path(scratch, "facts"), pathlib.Path(scratch, "model")
+        assets.mkdir()
+        (assets / spec_room.FILE_NAME).write_text(run.spec.to_json(), encoding="utf-8")
+        (assets / VOICE_NAME).write_text(json.dumps(dict(run.voice), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        voice = ExportedVoice(model, run.spec, assets)
+        tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
+        if out.is_dir():
+            out.rmdir()
+        os.replace(partial, out)
+    return out
+
+
+def model_of_run(run: Run) -> keras.Model:
+    """The network of a run with its best weights.
+
+    Raises:
+      InputError: there are none, or they belong to another network.
+    """
+    model = unet.build_performance_net(run.spec, run.config)
+    checkpoint.load_weights(run.best_weights, model)
+    return model

@@ -1,0 +1,39 @@
+"""Writes the best weights of a training run as a SavedModel that plain TensorFlow loads, without this package.
+
+    python tools/export_savedmodel.py --run_dir=runs/violin --out=models/violin
+"""
+
+import pathlib
+import sys
+
+from absl import flags as absl_flags
+from absl import logging
+
+from pnet_tf import command
+
+
+def define_flags(flags: absl_flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+    absl_flags.DEFINE_string("run_dir", None, "Run folder of a training.", flag_values=flags, required=True)
+    absl_flags.DEFINE_string("out", None, "Folder of the SavedModel; must not exist.", flag_values=flags, required=True)
+
+
+def main(flags: absl_flags.FlagValues) -> None:
+    """Exports as the flags say.
+
+    Raises:
+      InputError: the run cannot be read, or the folder is taken.
+    """
+    from pnet_tf import export  # brings TensorFlow
+
+    folder = export.export_savedmodel(pathlib.Path(flags.run_dir), pathlib.Path(flags.out))
+    logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
+
+
+def console() -> None:
+    """`pnet-export`."""
+    sys.exit(command.run(define_flags, main))
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,79 @@
+"""Performs scores with an exported voice.
+
+    python tools/perform.py --model=models/violin --score=examples/tune.musicxml --out=tune.wav --plot=tune.png
+
+A score is MIDI, MusicXML (plain or compressed), anything else that music21 reads, or a MusicNet label csv. With several
+scores, or a folder of them, --out (and --plot) name folders.
+"""
+
+import pathlib
+import sys
+
+from absl import flags as absl_flags
+
+from pnet_tf import command, perform_plan, score
+from pnet_tf.errors import InputError, UsageError
+
+
+def define_flags(flags: absl_flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+    absl_flags.DEFINE_string("model", None, "A SavedModel, or the name of a shipped voice.", flag_values=flags, required=True)
+    absl_flags.DEFINE_multi_string(
+        "score", None, "A score, or a folder of scores; may be given again.", flag_values=flags, required=True
+    )
+    absl_flags.DEFINE_string("out", None, "The wav to write; a folder for several scores.", flag_values=flags, required=True)
+    absl_flags.DEFINE_integer("iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, flag_values=flags)
+    absl_flags.DEFINE_integer("seed", 0, "Of everything random.", flag_values=flags)
+    absl_flags.DEFINE_float("tempo", 1.0, "2.0 plays twice as fast.", flag_values=flags)
+    absl_flags.DEFINE_string(
+        "transpose", "0", "Semitones; auto: those with the fewest pitches unheard in training.", flag_values=flags
+    )
+    absl_flags.DEFINE_string("part", None, "The part to play, by name or number.", flag_values=flags)
+    absl_flags.DEFINE_string("plot", None, "A picture to write; a folder for several scores.", flag_values=flags)
+
+
+def main(flags: absl_flags.FlagValues) -> None:
+    """Performs as the flags say.
+
+    Raises:
+      UsageError: a flag's value cannot be used.
+      InputError: a score or the model cannot be used; the other scores are performed.
+    """
+    if not 0.05 <= flags.tempo <= 20:
+        raise UsageError(f"--tempo={flags.tempo:g}: expected a factor from 0.05 to 20 (1 is as written)")
+    semitones = _parse_transpose(flags.transpose)
+    tasks = perform_plan.plan_tasks(flags.score, pathlib.Path(flags.out), pathlib.Path(flags.plot) if flags.plot else None)
+    # What is wrong with a single score shows before TensorFlow starts.
+    first = score.read_score(tasks[0].score, part=flags.part) if len(tasks) == 1 else None
+    from pnet_tf import performer  # brings TensorFlow
+
+    settings = performer.Settings(
+        iterations=flags.iterations, seed=flags.seed, tempo=flags.tempo, semitones=semitones, part=flags.part
+    )
+    failures = performer.perform_tasks(tasks, flags.model, settings, first=first)
+    if len(failures) == 1 and len(tasks) == 1:
+        raise failures[0]
+    if failures:
+        raise InputError(f"{len(failures)} of {len(tasks)} scores could not be performed; the others are in {flags.out}")
+
+
+def _parse_transpose(text: str) -> int | None:
+    """Semitones, or None for `auto`."""
+    if text == "auto":
+        return None
+    try:
+        semitones = int(text)
+    except ValueError as error:
+        raise UsageError(f"--transpose={text}: expected a whole number of semitones, or auto") from error
+    if not -127 <= semitones <= 127:
+        raise UsageError(f"--transpose={text}: expected -127 to 127 semitones")
+    return semitones
+
+
+def console() -> None:
+    """`pnet-perform`."""
+    sys.exit(command.run(define_flags, main))
+
+
+if __name__ == "__main__":
+    console()

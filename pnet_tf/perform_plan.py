@@ -1,0 +1,59 @@
+"""Which scores are performed, and which files their sound and pictures become; settled before TensorFlow starts."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from absl import logging
+
+from pnet_tf import score
+from pnet_tf.errors import InputError, UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One score to perform, and where its sound and picture go."""
+
+    score: pathlib.Path
+    out: pathlib.Path
+    plot: pathlib.Path | None
+
+
+def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | None) -> list[Task]:
+    """What to perform and where it goes.
+
+    Args:
+      scores: files and folders.
+      out: a wav for one file, otherwise a folder.
+      plot: a png for one file, otherwise a folder; or None.
+
+    Raises:
+      InputError: a folder without scores, no such file, or two scores of one name.
+      UsageError: `out` does not fit the number of scores.
+    """
+    files = [file for text in scores for file in _files_of(pathlib.Path(text))]
+    if len(scores) == 1 and pathlib.Path(scores[0]).is_file():
+        if out.is_dir():
+            raise UsageError(f"--out={out}: is a folder; name the wav to write")
+        if out.suffix.lower() != ".wav":
+            raise UsageError(f"--out={out}: expected a name that ends in .wav")
+        if plot is not None and plot.suffix.lower() != ".png":
+            raise UsageError(f"--plot={plot}: expected a name that ends in .png")
+        return [Task(files[0], out, plot)]
+    if out.suffix.lower() == ".wav" or out.is_file():
+        raise UsageError(f"--out={out}: names a file; {len(files)} scores need a folder")
+    stems = [file.stem for file in files]
+    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if repeated:
+        raise InputError(f"two scores are called {repeated[0]} and would write one wav; rename one of them")
+    return [Task(file, out / f"{file.stem}.wav", plot / f"{file.stem}.png" if plot else None) for file in files]
+
+
+def _files_of(path: pathlib.Path) -> list[pathlib.Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in score.SUFFIXES)
+    if not found:
+        raise InputError(f"{path}: no scores in this folder (looked for {', '.join(score.SUFFIXES)})")
+    logging.info("%s: %d scores", path, len(found))
+    return found

@@ -1,0 +1,133 @@
+"""Scores to files: one model load, each score read, moved, checked against the voice, performed, written and drawn."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import tqdm
+from absl import logging
+
+from pnet_tf import audio_file, picture, render, savedmodel
+from pnet_tf.errors import InputError
+from pnet_tf.instruments import RANGES
+from pnet_tf.perform_plan import Task
+from pnet_tf.savedmodel import Voice
+from pnet_tf.score import Score, read_score, scale_tempo, transpose
+
+_VOICES = pathlib.Path(__file__).parent / "voices"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to perform; fields as the flags of `perform`, `semitones` None for `--transpose=auto`."""
+
+    iterations: int = 32
+    seed: int = 0
+    tempo: float = 1.0
+    semitones: int | None = 0
+    part: str | None = None
+
+
+def perform_tasks(
+    tasks: Sequence[Task], model: str, settings: Settings, *, first: Score | None = None
+) -> list[InputError]:
+    """Performs scores with one voice.
+
+    Args:
+      tasks: scores, and where their sound and pictures go.
+      model: folder of a SavedModel, or the name of a shipped voice.
+      settings: how to perform.
+      first: the score of the first task, where it has been read already.
+
+    Returns:
+      What was wrong with the scores that could not be performed; each is logged too where there are several.
+
+    Raises:
+      InputError: the model cannot be used.
+    """
+    voice = savedmodel.open_voice(find_model(model))
+    failures = []
+    for index, task in enumerate(tqdm.tqdm(tasks, unit="score", disable=len(tasks) == 1)):
+        try:
+            score = first if first is not None and index == 0 else read_score(task.score, part=settings.part)
+            perform_task(task, score, voice, settings)
+        except InputError as error:
+            if len(tasks) > 1:
+                logging.error("%s", error)
+            failures.append(error)
+    return failures
+
+
+def find_model(model: str) -> pathlib.Path:
+    """The folder of a SavedModel, by its path or by the name of a shipped voice.
+
+    Raises:
+      InputError: there is neither.
+    """
+    if pathlib.Path(model).is_dir():
+        return pathlib.Path(model)
+    shipped = sorted(path.name for path in _VOICES.iterdir() if path.is_dir()) if _VOICES.is_dir() else []
+    if model in shipped:
+        return _VOICES / model
+    raise InputError(
+        f"{model}: no such folder, and no voice of that name is shipped ({', '.join(shipped) or 'none is yet'}); "
+        "make one with tools/export_savedmodel.py"
+    )
+
+
+def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> None:
+    """Performs one score and writes what the task names.
+
+    Raises:
+      InputError: the score cannot be performed, or a file cannot be written.
+    """
+    moved = fit_to_voice(score, voice, settings)
+    performance = render.perform(moved, voice, iterations=settings.iterations, seed=settings.seed, say=logging.info)
+    audio_file.write_wav(task.out, performance.waveform, voice.spec)
+    logging.info("%s: %.1f s of %s", task.out, len(performance.waveform) / voice.spec.sample_rate_hz, voice.instrument)
+    if task.plot is not None:
+        task.plot.parent.mkdir(parents=True, exist_ok=True)
+        picture.draw_performance(
+            task.plot,
+            score=moved,
+            roll=performance.pianoroll,
+            log_power=performance.log_power,
+            waveform=performance.waveform,
+            spec=voice.spec,
+            title=f"{moved.name}, {voice.instrument}",
+        )
+        logging.info("%s: its picture", task.plot)
+
+
+def fit_to_voice(score: Score, voice: Voice, settings: Settings) -> Score:
+    """Transposes and scales a score as asked, and warns of what the voice cannot be expected to play well.
+
+    Raises:
+      InputError: no note is left in the roll.
+    """
+    semitones = settings.semitones
+    if semitones is None:
+        semitones = render.best_transposition(score, voice.heard, voice.spec)
+        logging.info("%s: transposed by %+d semitones (--transpose=auto)", score.name, semitones)
+    moved = scale_tempo(transpose(score, semitones), settings.tempo)
+    if not moved.notes:
+        raise InputError(f"{score.name}: transposed by {semitones:+d} semitones no note is left; use another --transpose")
+    outside = _outside_range(moved, voice)
+    if outside:
+        logging.warning("%s: outside the range of a %s: %s", score.name, voice.instrument, _name_pitches(outside))
+    unheard = {
+        pitch: n for pitch, n in render.unheard_pitches(moved, voice.heard).items() if pitch not in outside
+    }
+    if unheard:
+        logging.warning("%s: never heard by this voice in training: %s", score.name, _name_pitches(unheard))
+    return moved
+
+
+def _outside_range(score: Score, voice: Voice) -> dict[int, int]:
+    lowest, highest = RANGES.get(voice.instrument, (0, voice.spec.n_pitches - 1))
+    return render.unheard_pitches(score, frozenset(range(lowest, highest + 1)))
+
+
+def _name_pitches(counts: dict[int, int]) -> str:
+    named = [f"{picture.pitch_name(pitch)} ({n} {'note' if n == 1 else 'notes'})" for pitch, n in counts.items()]
+    return ", ".join(named)
