@@ -144,6 +144,7 @@ _STAND_INS: dict[tuple[str, str], type] = {
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _Latin1,
     ("builtins", "set"): _Set,
+    ("__builtin__", "set"): _Set,
     ("intervaltree.intervaltree", "IntervalTree"): IntervalTree,
     ("intervaltree", "IntervalTree"): IntervalTree,
     ("intervaltree.interval", "Interval"): Interval,
