@@ -74,7 +74,8 @@ class FeatureSpec:
                 )
         if self.n_fft % 2 or self.n_fft % self.hop_samples or self.n_fft < 2 * self.hop_samples:
             raise InputError(
-                f"feature spec: n_fft {self.n_fft} must be even and a multiple of hop_samples {self.hop_samples}, at least twice it"
+                f"feature spec: n_fft {self.n_fft} must be even and a multiple of hop_samples {self.hop_samples}, "
+                "at least twice it"
             )
 
     @property
