@@ -70,9 +70,15 @@ class _Dtype(_StandIn):
 
     @property
     def is_object(self) -> bool:
+        """Whether it is the type of Python objects."""
         return isinstance(self._name, str) and _OBJECT_DTYPE.fullmatch(self._name) is not None
 
     def numpy_dtype(self) -> np.dtype:
+        """The plain number type that it names.
+
+        Raises:
+          pickle.UnpicklingError: it names something else.
+        """
         code = f"{self._order}{self._name}"
         if not _NUMBER_DTYPE.fullmatch(code):
             raise pickle.UnpicklingError(f"an array of {code!r}, expected plain numbers")

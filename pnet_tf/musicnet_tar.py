@@ -45,6 +45,7 @@ class _Member:
 
     @property
     def is_audio(self) -> bool:
+        """Whether it is audio; labels otherwise."""
         return self.suffix in AUDIO_SUFFIXES
 
 
@@ -128,6 +129,7 @@ class _Forward:
         self._again = False
 
     def read(self, n_bytes: int) -> bytes:
+        """The next bytes, fewer only at the end."""
         head = self.last[-1:] if self._again else b""
         data = head + self._file.read(n_bytes - len(head))
         self._position += len(data)
@@ -137,9 +139,15 @@ class _Forward:
         return data
 
     def tell(self) -> int:
+        """Where the next byte is."""
         return self._position
 
     def seek(self, position: int) -> None:
+        """Reads on to a position.
+
+        Raises:
+          tarfile.ReadError: it lies behind, or after the end.
+        """
         if position == self._position - 1 and self.last and not self._again:
             # tarfile looks whether the byte before a header is there.
             self._again, self._position = True, position

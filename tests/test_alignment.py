@@ -107,6 +107,9 @@ def test_blocks_say_what_the_whole_says(log_power, block_frames):
     for start in range(0, len(log_power), block_frames):
         probe.add(log_power[start : start + block_frames])
     probe.add(log_power[:0])
+    # Frames for the tuning are taken at the same times whatever the blocks.
+    step = round(0.05 * float(SPEC.frame_rate_hz))
+    np.testing.assert_array_equal(np.concatenate(probe._tuning), log_power[::step, : probe._n_tuning_bins])
     found, whole = (dataclasses.asdict(a) for a in (probe.result(SCORE), check_alignment(log_power, SCORE, SPEC)))
     assert found.pop("warnings") == whole.pop("warnings")
     assert found == pytest.approx(whole, rel=1e-5)

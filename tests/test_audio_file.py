@@ -252,7 +252,7 @@ def test_a_written_file_is_as_readable_as_others(tmp_path):
 
 
 def test_what_would_clip_is_scaled_down_with_a_warning(tmp_path, caplog):
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     write_wav(tmp_path / "out.wav", 3 * tone(), SPEC, subtype="FLOAT")
     waveform = read_waveform(tmp_path / "out.wav", SPEC)
     assert np.max(np.abs(waveform)) == pytest.approx(0.999, abs=1e-6)

@@ -80,7 +80,7 @@ def test_names_that_cannot_name_a_file_of_ours_are_not_safe(name, safe):
 
 
 def test_a_warning_names_the_first_and_counts_the_others(caplog):
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     corpus.warn_left_out("for a reason", [f"{i}.wav" for i in range(9)])
     corpus.warn_left_out("for none", [])
     assert caplog.messages == ["left out, for a reason: 0.wav, 1.wav, 2.wav, 3.wav, 4.wav and 4 more"]

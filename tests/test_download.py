@@ -188,7 +188,7 @@ def test_an_interruption_says_how_to_resume(server, tmp_path, monkeypatch, caplo
 
     (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
     monkeypatch.setattr(download, "_append", interrupted)
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     with pytest.raises(KeyboardInterrupt):
         fetch(server, tmp_path)
     assert "the same command resumes" in caplog.text

@@ -67,7 +67,7 @@ def test_another_label_rate_changes_the_times(root, tmp_path):
 
 
 def test_what_has_no_partner_is_named_and_counted(root, caplog):
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     add(root, "train", "30", instruments=None)
     add(root, "test", "31", suffix=None)
     add(root, "train", "9", suffix=".wav", instruments=(41, 41))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pnet_tf import corpus
+from pnet_tf import corpus, musicnet_tar
 from pnet_tf.errors import InputError
 from pnet_tf.musicnet_tar import TarCorpus, is_tar
 from pnet_tf.spec import FeatureSpec
@@ -137,6 +137,7 @@ def test_the_first_of_two_audio_files_is_taken(tmp_path, scratch):
 def test_paths_that_lead_elsewhere_are_ignored(tmp_path, scratch, name):
     found = TarCorpus(stored(tmp_path / "a.tar", packed({name: wav(8), **MEMBERS})), "violin")
     assert found.names == ("1", "3", "4")
+    assert dict(found.skipped) == {corpus.NOT_SOLO: 1}
     assert len(list(found.recordings(found.names, scratch))) == 3
     assert sorted(os.listdir(scratch)) == ["1.wav", "3.flac", "4.wav"]
 
@@ -158,6 +159,18 @@ def test_a_label_file_of_any_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr("pnet_tf.musicnet_tar.MAX_FILE_BYTES", 100)
     with pytest.raises(InputError, match="larger than 100 bytes"):
         TarCorpus(stored(tmp_path / "a.tar", packed(MEMBERS)), "violin")
+
+
+def test_the_stream_goes_back_by_the_byte_that_tarfile_looks_at_and_no_further():
+    stream = musicnet_tar._Forward(io.BytesIO(b"abcdefgh"))
+    assert stream.read(4) == b"abcd"
+    stream.seek(3)
+    assert (stream.read(3), stream.tell()) == (b"def", 6)
+    stream.seek(7)
+    assert stream.read(1) == b"h"
+    for position in (5, 9):
+        with pytest.raises(tarfile.ReadError):
+            stream.seek(position)
 
 
 def test_a_size_below_zero_does_not_read_in_circles(tmp_path):

@@ -47,7 +47,7 @@ def test_pairs_give_their_own_files_and_their_notes(tmp_path):
 
 @pytest.mark.parametrize(("n", "n_test"), [(1, 0), (2, 0), (3, 1), (19, 1), (20, 2), (35, 3)])
 def test_without_a_test_folder_the_last_tenth_is_the_test(tmp_path, n, n_test, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     for i in range(n):
         add(tmp_path, f"piece {i:02}")
     found = PairsCorpus(tmp_path, "violin")
@@ -69,7 +69,7 @@ def test_a_test_folder_decides(tmp_path):
 
 
 def test_files_without_a_partner_are_named_and_counted(tmp_path, caplog):
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     add(tmp_path, "a")
     add(tmp_path, "lonely", score=None)
     add(tmp_path, "silent", audio=None)
@@ -80,7 +80,7 @@ def test_files_without_a_partner_are_named_and_counted(tmp_path, caplog):
 
 
 def test_labels_win_over_a_score_and_the_other_is_named(tmp_path, caplog):
-    caplog.set_level("WARNING")
+    caplog.set_level("WARNING", logger="absl")
     add(tmp_path, "a")
     add(tmp_path, "a", audio=None, score=".csv")
     found = PairsCorpus(tmp_path, "violin")
