@@ -132,3 +132,12 @@ def test_silence_and_nothing_at_all_give_figures_not_faults():
         found = check_alignment(np.zeros((n_frames, SPEC.n_bins), np.float32), SCORE, SPEC)
         assert (found.onset_share, found.best_shift_sec, found.onset_fit, found.tuning_cents) == (0, 0, 0, 0)
         assert "do not fit" in found.warnings[0]
+
+
+def test_even_notes_are_not_taken_for_late_ones():
+    """Every fourth of a second a note: the labels fit as well two notes later, and the nearest fit counts."""
+    quarter = Fraction(1, 4)
+    even = Score("even", tuple(Note(k * quarter, (k + 1) * quarter, 60 + k % 7) for k in range(4 * DURATION_SEC - 8)))
+    found = check_alignment(plucked(even), even, SPEC)
+    assert abs(found.best_shift_sec) < 0.02
+    assert found.warnings == ()
