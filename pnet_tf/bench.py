@@ -1,0 +1,107 @@
+"""Measures this machine's speed at each stage, beside a peer in the same run: a table, and JSON with --json.
+
+    python tools/bench.py prepare [--audio=FILE --score=FILE]
+    python tools/bench.py step [--width=0.25] [--batch_size=4]
+    python tools/bench.py input [--data=DIR]
+    python tools/bench.py perform [--model=DIR] [--score=FILE]
+
+Without input of your own each makes some. Every figure is the median of several rounds, in which stage and peer take
+turns; imports and tracing are left out.
+"""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from absl import flags as absl_flags
+
+from pnet_tf import command
+from pnet_tf.errors import UsageError
+from pnet_tf.files import write_whole
+
+WHAT = ("prepare", "step", "input", "perform")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+      name: what was measured.
+      value: its median.
+      unit: of the value.
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
+def define_flags(flags: absl_flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+    absl_flags.DEFINE_string("audio", None, "Recording for prepare; its first --seconds.", flag_values=flags)
+    absl_flags.DEFINE_string("score", None, "Score for prepare and perform.", flag_values=flags)
+    absl_flags.DEFINE_string("data", None, "Shard set for input.", flag_values=flags)
+    absl_flags.DEFINE_string("model", None, "SavedModel for perform.", flag_values=flags)
+    absl_flags.DEFINE_string("json", None, "File to write the figures to.", flag_values=flags)
+    absl_flags.DEFINE_float("seconds", 60.0, "Seconds of audio for prepare.", lower_bound=5, flag_values=flags)
+    absl_flags.DEFINE_float("width", None, "Of the network; default 0.25 for step, 0.125 otherwise.", flag_values=flags)
+    absl_flags.DEFINE_integer("batch_size", 4, "Of step and input.", lower_bound=1, flag_values=flags)
+    absl_flags.DEFINE_integer("iterations", 32, "Of Griffin-Lim.", lower_bound=0, flag_values=flags)
+    absl_flags.DEFINE_integer("rounds", 5, "Rounds to take the median of.", lower_bound=1, flag_values=flags)
+
+
+def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Measures what the one argument names.
+
+    Raises:
+      UsageError: it names nothing known.
+    """
+    if len(arguments) != 1 or arguments[0] not in WHAT:
+        raise UsageError(f"expected one of {', '.join(WHAT)}, got {' '.join(arguments) or 'nothing'}")
+    from pnet_tf import bench_stages  # brings TensorFlow
+
+    measure: Callable[[absl_flags.FlagValues, pathlib.Path], list[Figure]] = {
+        "prepare": bench_stages.measure_prepare,
+        "step": bench_stages.measure_step,
+        "input": bench_stages.measure_input,
+        "perform": bench_stages.measure_perform,
+    }[arguments[0]]
+    with tempfile.TemporaryDirectory(prefix="pnet-bench-") as scratch:
+        figures = measure(flags, pathlib.Path(scratch))
+    sys.stdout.write("\n".join(f"{figure.name:<58}{figure.value:>10.3f} {figure.unit}" for figure in figures) + "\n")
+    if flags.json:
+        record = {"bench": arguments[0], "figures": [dataclasses.asdict(figure) for figure in figures]}
+        write_whole(pathlib.Path(flags.json), json.dumps(record | bench_stages.machine(), indent=1) + "\n")
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def take_turns(work: Callable[[], object], peer: Callable[[], object], *, rounds: int) -> tuple[float, float, float]:
+    """Median seconds of two calls that take turns, and the median of their ratios; one round before counts nothing."""
+    work(), peer()
+    pairs = [(seconds_of(work), seconds_of(peer)) for _ in range(rounds)]
+    return (
+        statistics.median(ours for ours, _ in pairs),
+        statistics.median(theirs for _, theirs in pairs),
+        statistics.median(ours / theirs for ours, theirs in pairs),
+    )
+
+
+def console() -> None:
+    """`tools/bench.py`."""
+    sys.exit(command.run(define_flags, main, allow_positional=True))
+
+
+if __name__ == "__main__":
+    console()
