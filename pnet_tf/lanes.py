@@ -51,7 +51,8 @@ def run_in_lanes(
     def open_lane() -> concurrent.futures.ProcessPoolExecutor:
         return concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=set_up)
 
-    free = [open_lane() for _ in range(n_workers)]
+    opened = [open_lane() for _ in range(n_workers)]
+    free = list(opened)
     busy: dict[concurrent.futures.Future, tuple[concurrent.futures.ProcessPoolExecutor, Task]] = {}
     try:
         while True:
@@ -63,10 +64,13 @@ def run_in_lanes(
             for future in concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED).done:
                 lane, task = busy.pop(future)
                 result, alive = _result_of(future)
-                free.append(lane if alive else open_lane())
+                if not alive:
+                    opened.remove(lane)
+                    opened.append(lane := open_lane())
+                free.append(lane)
                 yield task, result
     finally:
-        for lane in [*free, *(lane for lane, _ in busy.values())]:
+        for lane in opened:
             lane.shutdown(wait=True, cancel_futures=True)
 
 
