@@ -7,6 +7,7 @@ A shard set is a folder with one TFRecord file a recording, `feature_spec.json`,
 import dataclasses
 import json
 import pathlib
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,15 @@ MANIFEST_NAME = "manifest.json"
 COMPLETED_NAME = "COMPLETED"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
+
+
+def _require_types(record: object) -> None:
+    """Raises TypeError where a field of a dataclass that was read from JSON is of another type than declared."""
+    for field in dataclasses.fields(record):
+        value, kind = getattr(record, field.name), typing.get_origin(field.type) or field.type
+        fits = type(value) in (int, float) if kind is float else type(value) is int if kind is int else isinstance(value, kind)
+        if not fits:
+            raise TypeError(f"{field.name} is {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +76,13 @@ class RecordingEntry:
         }
         tuples = {name: tuple(int(x) for x in fields[name]) for name in ("pitch_frames", "byte_offsets")}
         entry = cls(**{**fields, **tuples, "ranges": ranges})
+        _require_types(entry)
         if pathlib.PurePath(entry.shard).name != entry.shard:
             raise ValueError(f"shard {entry.shard!r} is not a plain file name")
+        if entry.split not in ("train", "test") or not set(ranges) <= set(SPLITS):
+            raise ValueError(f"{entry.name}: unknown split {entry.split!r} or ranges {sorted(ranges)}")
+        if any(not 0 <= first < end <= entry.n_frames for spans in ranges.values() for first, end in spans):
+            raise ValueError(f"{entry.name}: ranges {ranges} beyond its {entry.n_frames} frames")
         return entry
 
 
@@ -126,8 +141,15 @@ class Manifest:
                     "prepare the data again"
                 )
             entries = tuple(RecordingEntry.from_dict(entry) for entry in fields["recordings"])
-            return cls(**{**fields, "recordings": entries})
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            if not entries:
+                raise ValueError("no recordings")
+            manifest = cls(**{**fields, "recordings": entries})
+            _require_types(manifest)
+            for entry in entries:
+                if len(entry.byte_offsets) != -(-entry.n_frames // manifest.chunk_frames):
+                    raise ValueError(f"{entry.name}: {len(entry.byte_offsets)} chunks for {entry.n_frames} frames")
+            return manifest
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             raise InputError(f"{where}: not a manifest ({error!r}); prepare the data again") from error
 
 
