@@ -21,6 +21,8 @@ from pnet_tf.spec import FeatureSpec
 ENTRY_SUFFIX = ".entry.json"
 SHARD_SUFFIX = ".tfrecord"
 _BLOCK_CHUNKS = 8
+# RMS below which audio is silent: -140 dB, less than the last bit of 24. A float file can go on far below.
+_SILENT_RMS = 1e-7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +145,7 @@ def level_gain(waveform: np.ndarray, sounding: np.ndarray, job: Job) -> float:
     hops = waveform[: n_hops * hop].reshape(n_hops, hop)
     energy = np.einsum("th,th->t", hops, hops, dtype=np.float64)[sounding[:n_hops]]
     power = energy.mean() / hop if energy.size else 0.0
-    if not power > 0:
+    if not power > _SILENT_RMS**2:
         raise InputError(f"{job.audio}: silent wherever the score has notes; check that score and audio belong together")
     return float(job.spec.level_rms / np.sqrt(power))
 
