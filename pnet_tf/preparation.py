@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,6 +27,9 @@ from pnet_tf.shard_set import (
 from pnet_tf.spec import FeatureSpec, require_same
 
 _PLAN_NAME = "preparation.json"
+_SCRATCH_PREFIX = ".scratch-"
+# What a run that was stopped in its first moment leaves behind.
+_FIRST_FILES = {_PLAN_NAME, f".{_PLAN_NAME}.partial", f".{spec_room.FILE_NAME}.partial"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _prepare_missing(
     """Prepares recordings in worker processes, with a progress bar; scratch files go when they are done with."""
     if not names:
         return
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=plan.folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=plan.folder) as scratch:
         under_way: dict[str, Recording] = {}
 
         def jobs() -> Iterator[preparer.Job]:
@@ -206,8 +210,11 @@ def _claim_folder(plan: Plan) -> None:
         raise InputError(f"{plan.folder}: is in the way of the shard set; give another --out") from error
     if (plan.folder / spec_room.FILE_NAME).exists():
         _require_same_plan(plan)
+        # A killed run could not remove its own.
+        for scratch in plan.folder.glob(f"{_SCRATCH_PREFIX}*"):
+            shutil.rmtree(scratch)
         return
-    if any(plan.folder.iterdir()):
+    if any(path.name not in _FIRST_FILES for path in plan.folder.iterdir()):
         raise InputError(f"{plan.folder}: not empty, and not a shard set; give another --out")
     write_whole(plan.folder / _PLAN_NAME, _plan_text(plan))
     write_whole(plan.folder / spec_room.FILE_NAME, plan.spec.to_json())
@@ -221,4 +228,4 @@ def _finished_entry(plan: Plan, name: str) -> RecordingEntry | None:
         whole = (plan.folder / entry.shard).stat().st_size == entry.size_bytes
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return entry if whole else None
+    return entry if whole and entry.name == name else None
