@@ -6,6 +6,8 @@ A source is a musicnet.tar.gz, a musicnet.npz, an unpacked MusicNet folder, or a
 beside name.mid, name.musicxml or name.csv). A preparation that was stopped goes on where it was when it is started again.
 """
 
+import errno
+import math
 import os
 import pathlib
 import sys
@@ -14,8 +16,11 @@ from absl import flags as absl_flags
 from absl import logging
 
 from pnet_tf import command, corpus
-from pnet_tf.errors import InputError
+from pnet_tf.errors import InputError, UsageError
 from pnet_tf.spec import FeatureSpec
+
+# A name that no file can have, or something else than expected in its place.
+_WRONG_PLACE = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP)
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -74,16 +79,34 @@ def main(flags: absl_flags.FlagValues) -> None:
     """Prepares a corpus as the flags say.
 
     Raises:
+      UsageError: a flag's value cannot be used.
       InputError: the source cannot be used, or some of its recordings cannot.
     """
-    corpus.require_instrument(flags.instrument)
+    for name in ("target_gain", "max_bad_labels", "validation_share"):
+        if math.isnan(flags[name].value):
+            raise UsageError(f"--{name}=nan is not a number")
+    for name in ("source", "out"):
+        if not flags[name].value or "\0" in flags[name].value:
+            raise UsageError(f"--{name}={flags[name].value!r} names no file or folder")
+    instrument = corpus.require_instrument(flags.instrument)
+    try:
+        _prepare(flags, instrument)
+    except OSError as error:
+        if error.errno not in _WRONG_PLACE:
+            raise
+        raise InputError(
+            f"{error.filename2 or error.filename}: {error.strerror}; see what is there, and give another --out if in doubt"
+        ) from error
+
+
+def _prepare(flags: absl_flags.FlagValues, instrument: str) -> None:
     source = pathlib.Path(flags.source)
     if not source.exists():
         raise InputError(f"{source}: does not exist; --source takes an archive or a folder (see --help)")
     from pnet_tf import preparation  # brings TensorFlow
 
     plan = preparation.Plan(
-        instrument=flags.instrument,
+        instrument=instrument,
         source=source,
         folder=pathlib.Path(flags.out),
         spec=FeatureSpec(target_gain=flags.target_gain),
