@@ -30,7 +30,10 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
     """
     if len(arguments) != 1:
         raise UsageError(f"expected one folder, got {len(arguments)} arguments (see --help)")
-    shards = open_shard_set(pathlib.Path(arguments[0]))
+    try:
+        shards = open_shard_set(pathlib.Path(arguments[0]))
+    except OSError as error:
+        raise InputError(f"{arguments[0]}: cannot be opened ({error.strerror})") from error
     sys.stdout.write("\n".join(describe(shards)) + "\n")
     if flags.verify:
         verify(shards)
