@@ -51,14 +51,15 @@ class Recording:
     Attributes:
       name: unique in its corpus, safe as the name of a file.
       audio: the audio file; give it back with `Corpus.release`.
-      score: the notes of the corpus's instrument.
+      score: the notes of the corpus's instrument, or what is wrong with the score file: one bad file must not end the
+        walk through the others.
       split: `train` or `test`.
       label_source: where the notes came from, for manifests and messages.
     """
 
     name: str
     audio: pathlib.Path
-    score: Score
+    score: Score | InputError
     split: Split
     label_source: str
 

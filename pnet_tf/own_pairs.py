@@ -77,10 +77,13 @@ class PairsCorpus(Corpus):
             pair = self._pairs[name]
             yield Recording(name, pair.audio, self._score(pair.score), pair.split, str(pair.score))
 
-    def _score(self, path: pathlib.Path) -> Score:
-        if path.suffix.lower() == ".csv":
-            return read_labels(path, sample_rate_hz=self._label_rate_hz, instrument=self._instrument_id)
-        return read_score(path)
+    def _score(self, path: pathlib.Path) -> Score | InputError:
+        try:
+            if path.suffix.lower() == ".csv":
+                return read_labels(path, sample_rate_hz=self._label_rate_hz, instrument=self._instrument_id)
+            return read_score(path)
+        except InputError as error:
+            return error
 
 
 def _all_pairs(root: pathlib.Path, skipped: collections.Counter[str]) -> dict[str, _Pair]:

@@ -32,7 +32,7 @@ class Job:
     Attributes:
       name: becomes the shard's name.
       audio: the audio file.
-      score: the notes that sound in it.
+      score: the notes that sound in it, or what is wrong with its score.
       split: `train` or `test`.
       label_source: for the manifest.
       folder: the shard set.
@@ -42,7 +42,7 @@ class Job:
 
     name: str
     audio: pathlib.Path
-    score: Score
+    score: Score | InputError
     split: str
     label_source: str
     folder: pathlib.Path
@@ -65,6 +65,8 @@ def prepare_recording(job: Job) -> RecordingEntry:
       InputError: audio or labels cannot be used.
       tf.errors.OpError, OSError: the shard cannot be written.
     """
+    if isinstance(job.score, InputError):
+        raise job.score
     waveform = audio_file.read_waveform(job.audio, job.spec)
     score, label_counts = fit_score(job, Fraction(len(waveform), job.spec.sample_rate_hz))
     notes = roll.note_frames(score, job.spec)

@@ -105,8 +105,10 @@ def test_two_pairs_of_one_name_are_refused(tmp_path):
         PairsCorpus(tmp_path, "violin")
 
 
-def test_a_score_that_cannot_be_read_is_named(tmp_path):
-    add(tmp_path, "a")
+def test_a_score_that_cannot_be_read_is_handed_on_and_the_walk_goes_on(tmp_path):
+    for name in ("a", "b"):
+        add(tmp_path, name)
     (tmp_path / "a.mid").write_bytes(b"MThd")
-    with pytest.raises(InputError, match=r"a\.mid"):
-        list(PairsCorpus(tmp_path, "violin").recordings(["a"], tmp_path))
+    bad, good = PairsCorpus(tmp_path, "violin").recordings(["a", "b"], tmp_path)
+    assert isinstance(bad.score, InputError) and "a.mid" in str(bad.score)
+    assert [note.pitch for note in good.score.notes] == [60]

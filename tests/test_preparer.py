@@ -260,3 +260,12 @@ def test_a_recording_at_another_rate_is_brought_to_the_spec(tmp_path):
     assert entry.n_frames == 173
     stored, _ = stored_arrays(tmp_path / "a.tfrecord")
     np.testing.assert_array_equal(stored["log_power"][25:150].argmax(axis=1), 46)
+
+
+def test_a_score_that_could_not_be_read_is_this_recording_s_error(tmp_path):
+    job = preparer.Job(
+        "x", tmp_path / "x.wav", InputError("x.mid: cut off"), "train", "x.mid", tmp_path, FeatureSpec(), max_bad_labels=0.0
+    )
+    with pytest.raises(InputError, match="x.mid: cut off"):
+        preparer.prepare_recording(job)
+    assert list(tmp_path.iterdir()) == []
