@@ -178,7 +178,7 @@ def _best_shift(
     met = np.interp(onsets_sec + shifts_sec[:, np.newaxis], times_sec, strength).mean(axis=1)
     around = np.pad(met, 1, constant_values=-np.inf)
     peaks = np.flatnonzero((met >= around[:-2]) & (met >= around[2:]))
-    least = np.max(met) - _AS_GOOD * (np.max(met) - np.mean(strength))
+    least = np.max(met) - _AS_GOOD * max(np.max(met) - np.mean(strength), 0.0)
     best = min(peaks[met[peaks] >= least], key=lambda index: abs(shifts_sec[index]))
     return float(shifts_sec[best]), float((met[best] - np.mean(strength)) / deviation)
 

@@ -141,3 +141,12 @@ def test_even_notes_are_not_taken_for_late_ones():
     found = check_alignment(plucked(even), even, SPEC)
     assert abs(found.best_shift_sec) < 0.02
     assert found.warnings == ()
+
+
+def test_labels_that_meet_less_than_the_mean_strength_give_a_figure():
+    """One note where nothing rises, in a sound that rises elsewhere."""
+    log_power = np.zeros((400, SPEC.n_bins), np.float32)
+    log_power[200::20] = 5.0
+    score = Score("one", (Note(Fraction(0), Fraction(1), 69),))
+    found = check_alignment(log_power, score, SPEC)
+    assert found.onset_fit < 0 and found.warnings
