@@ -12,34 +12,18 @@ turns; imports and tracing are left out.
 import dataclasses
 import json
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 
 from absl import flags as absl_flags
 
 from pnet_tf import command
+from pnet_tf.bench_timing import Figure
 from pnet_tf.errors import UsageError
 from pnet_tf.files import write_whole
 
 WHAT = ("prepare", "step", "input", "perform")
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One measured figure.
-
-    Attributes:
-      name: what was measured.
-      value: its median.
-      unit: of the value.
-    """
-
-    name: str
-    value: float
-    unit: str
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -78,24 +62,6 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
     if flags.json:
         record = {"bench": arguments[0], "figures": [dataclasses.asdict(figure) for figure in figures]}
         write_whole(pathlib.Path(flags.json), json.dumps(record | bench_stages.machine(), indent=1) + "\n")
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """How long one call takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def take_turns(work: Callable[[], object], peer: Callable[[], object], *, rounds: int) -> tuple[float, float, float]:
-    """Median seconds of two calls that take turns, and the median of their ratios; one round before counts nothing."""
-    work(), peer()
-    pairs = [(seconds_of(work), seconds_of(peer)) for _ in range(rounds)]
-    return (
-        statistics.median(ours for ours, _ in pairs),
-        statistics.median(theirs for _, theirs in pairs),
-        statistics.median(ours / theirs for ours, theirs in pairs),
-    )
 
 
 def console() -> None:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from pnet_tf import dataset, export, loss, preparation, preparer, render, run_folder, savedmodel, trainer, unet
-from pnet_tf.bench import Figure, seconds_of, take_turns
+from pnet_tf.bench_timing import Figure, seconds_of, take_turns
 from pnet_tf.checkpoint import save_weights
 from pnet_tf.run_folder import Run
 from pnet_tf.score import Note, Score, read_score

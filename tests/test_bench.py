@@ -7,18 +7,6 @@ import pytest
 from pnet_tf import bench, command
 
 
-def test_medians_and_ratios_are_taken_pair_by_pair(monkeypatch):
-    times = iter([1.0, 2.0, 3.0, 1.0, 2.0, 4.0])
-    monkeypatch.setattr(bench, "seconds_of", lambda work: next(times))
-    assert bench.take_turns(lambda: None, lambda: None, rounds=3) == (2.0, 2.0, 0.5)
-
-
-def test_a_warm_up_round_comes_first():
-    calls = []
-    bench.take_turns(lambda: calls.append("ours"), lambda: calls.append("peer"), rounds=2)
-    assert calls == ["ours", "peer"] * 3
-
-
 @pytest.mark.parametrize("arguments", [[], ["speed"], ["step", "input"]])
 def test_an_unknown_stage_is_wrong_usage(arguments, capsys):
     assert command.run(bench.define_flags, bench.main, arguments, allow_positional=True) == 2

@@ -66,6 +66,9 @@ MAY_IMPORT = {
     "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
     "picture": SCORE,
     "perform*": SCORE | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
+    "bench": {"errors", "command", "files", "bench_stages", "bench_timing"},
+    "bench_timing": set(),
+    "bench_stages": {"*"},  # it measures every stage
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
