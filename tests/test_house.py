@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "perform*": SCORE | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
     "bench": {"errors", "command", "files", "bench_stages", "bench_timing"},
     "bench_timing": set(),
+    "curves": {"errors", "command", "picture"},
     "bench_stages": {"*"},  # it measures every stage
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},

@@ -1,6 +1,11 @@
 """Downloads MusicNet; see pnet_tf/download.py."""
 
-from pnet_tf import download
+import pathlib
+import sys
 
 if __name__ == "__main__":
+    # So that it runs from a checkout that is not installed as well.
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    from pnet_tf import download
+
     download.console()

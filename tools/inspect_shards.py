@@ -1,6 +1,11 @@
 """What a shard set holds; see pnet_tf/inspect_shards.py."""
 
-from pnet_tf import inspect_shards
+import pathlib
+import sys
 
 if __name__ == "__main__":
+    # So that it runs from a checkout that is not installed as well.
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    from pnet_tf import inspect_shards
+
     inspect_shards.console()
