@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import shutil
+import warnings
+import zipfile
 
 import keras
 import numpy as np
@@ -55,8 +57,11 @@ def load_weights(path: pathlib.Path, model: keras.Model) -> None:
     if not path.exists():
         raise InputError(f"{path}: no weights there; train until the first validation, or give another run folder")
     try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+        # Of a layer that the file does not hold Keras only warns, and leaves it as it was.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
         raise InputError(f"{path}: cannot read the weights ({error})") from error
 
 
@@ -117,12 +122,13 @@ def restore_newest(
     load_weights(newest / _WEIGHTS, model)
     try:
         fields = json.loads((newest / _PROGRESS).read_bytes())
-        with np.load(newest / _OPTIMIZER, allow_pickle=False) as stored:
+        # Of a damaged file numpy would leave its own handle open.
+        with (newest / _OPTIMIZER).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             values = [stored[name] for name in sorted(stored.files)]
         for variable, value in zip(optimizer.variables, values, strict=True):
             variable.assign(value)
         return Progress(step=fields["step"], plateau=Plateau(**fields["plateau"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{newest}: damaged checkpoint ({error}); delete it, or train into another folder") from error
 
 

@@ -32,7 +32,8 @@ class Run:
       spec: of the data it is trained on.
       config: of the network.
       training: the settings that decide what is learnt, by flag name.
-      voice: `instrument`, and `pitch_frames`, the frames in which each MIDI pitch sounds in the training recordings.
+      voice: `instrument`; `pitch_frames`, the frames in which each MIDI pitch sounds in the training recordings; and
+        `window_frames`.
     """
 
     folder: pathlib.Path
@@ -63,7 +64,10 @@ def start_run(run: Run, *, flag_text: str) -> None:
         return
     if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
         raise InputError(f"{run.folder}: not empty, and not a run folder; give another --run_dir or --experiment")
-    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{run.folder}: a file stands where a folder should be; give another --run_dir") from error
     write_whole(run.folder / spec_room.FILE_NAME, run.spec.to_json())
     write_whole(run.folder / unet.FILE_NAME, run.config.to_json())
     write_whole(run.folder / FLAGS_NAME, flag_text)
@@ -84,13 +88,23 @@ def open_run(folder: pathlib.Path) -> Run:
     try:
         record = json.loads(path.read_bytes())
         config = ModelConfig.from_json((folder / unet.FILE_NAME).read_bytes(), where=str(folder / unet.FILE_NAME))
-        return Run(folder, FeatureSpec.read(folder), config, record["training"], record["voice"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Run(folder, FeatureSpec.read(folder), config, dict(record["training"]), dict(record["voice"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder}: damaged run folder ({error!r}); train again into another folder") from error
 
 
 def _require_same_run(theirs: Run, ours: Run) -> None:
     require_same(ours.spec, theirs.spec, our_place="the data", their_place=str(theirs.folder))
+    if theirs.voice.get("instrument") != ours.voice["instrument"]:
+        raise InputError(
+            f"{theirs.folder}: was begun with data of {theirs.voice.get('instrument')}, and --data holds "
+            f"{ours.voice['instrument']}; give another --run_dir or --experiment"
+        )
+    if theirs.voice.get("pitch_frames") != ours.voice["pitch_frames"]:
+        raise InputError(
+            f"{theirs.folder}: was begun with other recordings than --data holds; give those, or another --run_dir or "
+            "--experiment"
+        )
     mine = {**dataclasses.asdict(ours.config), **ours.training}
     stored = {**dataclasses.asdict(theirs.config), **theirs.training}
     different = [

@@ -1,11 +1,12 @@
 """The training loop: one for one device and for many, with validation, the schedule, checkpoints and curves."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -18,10 +19,11 @@ from pnet_tf.checkpoint import Progress
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import BEST_WEIGHTS_NAME, Run, start_run
 from pnet_tf.schedule import Plateau
-from pnet_tf.shard_set import ShardSet, open_shard_set
+from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set
 from pnet_tf.summaries import Summaries
 from pnet_tf.unet import ModelConfig
 
+Batch = dict[str, tf.Tensor]
 STRATEGIES = ("mirrored", "one")
 _MIN_LEARNING_RATE = 1e-6
 # Windows that the mean spectrum per note is learnt from, at most: some 40 minutes.
@@ -85,10 +87,14 @@ def train(settings: Settings, *, flag_text: str = "") -> pathlib.Path:
         },
     )
     plan = dataset.plan_windows(shards, "train", window_frames=settings.window_frames)
+    strategy = open_strategy(settings.strategy)
+    # Before the folder is begun: with another batch size it could not go on.
+    _require_equal_shares(settings, strategy)
     start_run(run, flag_text=flag_text)
-    trainer = Trainer(settings, shards, plan)
+    trainer = Trainer(settings, shards, plan, strategy=strategy)
     try:
-        trainer.run()
+        with _shards_named(shards):
+            trainer.run()
     finally:
         trainer.summaries.close()
     return settings.run_dir
@@ -101,11 +107,85 @@ def open_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy()
 
 
+def make_train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    example_loss: loss.Loss,
+    *,
+    strategy: tf.distribute.Strategy,
+    batch_size: int,
+) -> Callable[[Batch], tf.Tensor]:
+    """One optimizer step over all devices of a strategy, as a graph.
+
+    Args:
+      model: built in the strategy's scope.
+      optimizer: built there too.
+      example_loss: loss of each example, from `loss.LOSSES`.
+      strategy: where to compute.
+      batch_size: of the global batch.
+
+    Returns:
+      A function of a (distributed) batch, as `dataset.training_windows` gives, to its mean loss, float32 [].
+    """
+
+    def learn(batch: Batch) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            losses = example_loss(batch["log_power"], _predict(model, batch, training=True))
+            # Each device weighs by the global batch: the optimizer then sums the gradients over the devices.
+            share = tf.reduce_sum(losses) / batch_size
+        gradients = tape.gradient(share, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        return share
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def train_step(batch: Batch) -> tf.Tensor:
+        shares = strategy.run(learn, args=(batch,))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+    return train_step
+
+
+def make_loss_sum(model: keras.Model, example_loss: loss.Loss) -> Callable[[Batch], tf.Tensor]:
+    """The summed loss of a batch, as a graph: a batch as `dataset.fixed_windows` gives -> float32 []."""
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def loss_sum(batch: Batch) -> tf.Tensor:
+        return tf.reduce_sum(example_loss(batch["log_power"], _predict(model, batch, training=False)))
+
+    return loss_sum
+
+
+def _predict(model: keras.Model, batch: Batch, *, training: bool) -> tf.Tensor:
+    return model({"pianoroll": batch["pianoroll"], "onset_offset": batch["onset_offset"]}, training=training)
+
+
 def _require_instrument(shards: ShardSet, settings: Settings) -> None:
     if settings.instrument not in (None, shards.manifest.instrument):
         raise InputError(
             f"{shards.folder}: holds {shards.manifest.instrument}, and --instrument={settings.instrument}; give other --data"
         )
+
+
+def _require_equal_shares(settings: Settings, strategy: tf.distribute.Strategy) -> None:
+    if settings.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"--batch_size={settings.batch_size} is the batch of all devices together and must be a multiple of their "
+            f"number, {strategy.num_replicas_in_sync}"
+        )
+
+
+@contextlib.contextmanager
+def _shards_named(shards: ShardSet) -> Iterator[None]:
+    """What reading damaged shards raises, wherever in a graph it does, as an error that names the shard set."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError) as error:
+        reason = error.message.split("{{")[0].strip()
+        raise InputError(
+            f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
+            f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "
+            "same prepare again"
+        ) from error
 
 
 class Trainer:
@@ -129,11 +209,7 @@ class Trainer:
         """
         self.settings, self.shards, self.plan = settings, shards, plan
         self.strategy = strategy or open_strategy(settings.strategy)
-        if settings.batch_size % self.strategy.num_replicas_in_sync:
-            raise InputError(
-                f"--batch_size={settings.batch_size} is the batch of all devices together and must be a multiple of their "
-                f"number, {self.strategy.num_replicas_in_sync}"
-            )
+        _require_equal_shares(settings, self.strategy)
         self.steps_per_epoch = max(1, round(plan.epoch_windows / settings.batch_size))
         self.last_step = settings.steps if settings.steps is not None else settings.epochs * self.steps_per_epoch
         self.summaries = Summaries(settings.run_dir)
@@ -147,7 +223,11 @@ class Trainer:
             self.optimizer.build(self.model.trainable_variables)
         restored = checkpoint.restore_newest(self._checkpoints, self.model, self.optimizer)
         self.progress = restored or Progress(step=0, plateau=Plateau(settings.learning_rate))
-        self._train_step, self._loss_sum = self._trace()
+        example_loss = loss.LOSSES[settings.loss]
+        self._train_step = make_train_step(
+            self.model, self.optimizer, example_loss, strategy=self.strategy, batch_size=settings.batch_size
+        )
+        self._loss_sum = make_loss_sum(self.model, example_loss)
 
     @property
     def _best_weights(self) -> pathlib.Path:
@@ -156,34 +236,6 @@ class Trainer:
     @property
     def _checkpoints(self) -> pathlib.Path:
         return self.settings.run_dir / "checkpoints"
-
-    def _trace(self) -> tuple[Callable, Callable]:
-        """The training step, and the summed validation loss of a batch, each over all devices."""
-        example_loss, batch_size = loss.LOSSES[self.settings.loss], self.settings.batch_size
-
-        def predict(batch: dict[str, tf.Tensor], *, training: bool) -> tf.Tensor:
-            rolls = {"pianoroll": batch["pianoroll"], "onset_offset": batch["onset_offset"]}
-            return self.model(rolls, training=training)
-
-        def learn(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                losses = example_loss(batch["log_power"], predict(batch, training=True))
-                # Each device weighs by the global batch: the optimizer then sums the gradients over the devices.
-                share = tf.reduce_sum(losses) / batch_size
-            gradients = tape.gradient(share, self.model.trainable_variables)
-            self.optimizer.apply(gradients, self.model.trainable_variables)
-            return share
-
-        @tf.function(autograph=False, reduce_retracing=True)
-        def train_step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            shares = self.strategy.run(learn, args=(batch,))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-
-        @tf.function(autograph=False, reduce_retracing=True)
-        def loss_sum(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-            return tf.reduce_sum(example_loss(batch["log_power"], predict(batch, training=False)))
-
-        return train_step, loss_sum
 
     def run(self) -> None:
         """Trains up to the last step, with validations on the way."""
@@ -210,6 +262,8 @@ class Trainer:
                     self._train_until(min(next_test, self.last_step), batches, bar)
                     self._validate()
         except KeyboardInterrupt:
+            # Between two points of the curves the optimizer alone knows how many steps were taken.
+            self.progress = dataclasses.replace(self.progress, step=int(self.optimizer.iterations.numpy()))
             self._save()
             raise
 
