@@ -1,9 +1,13 @@
 """Run folder to SavedModel: inference alone, explicit signatures, and the spec inside."""
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
+import re
 import tempfile
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -15,6 +19,7 @@ from pnet_tf.run_folder import Run, open_run
 from pnet_tf.savedmodel import VOICE_NAME
 from pnet_tf.spec import FeatureSpec
 
+_REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback duration|Writing fingerprint")
 ITERATIONS = 32
 SEED = 0
 
@@ -25,7 +30,8 @@ class ExportedVoice(tf.Module):
     def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path) -> None:
         super().__init__(name="voice")
         self._spec = spec
-        self._model = model
+        # Behind a function, or TensorFlow would follow the model too and write every weight twice.
+        self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]
         self.spec_asset = tf.saved_model.Asset(str(assets / spec_room.FILE_NAME))
         self.voice_asset = tf.saved_model.Asset(str(assets / VOICE_NAME))
@@ -33,7 +39,7 @@ class ExportedVoice(tf.Module):
     def spectrogram(self, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> dict[str, tf.Tensor]:
         """Rolls, float32 [batch, frames, n_pitches], to `log_power`, float32 [batch, frames, bins]."""
         rolls = {"pianoroll": pianoroll, "onset_offset": onset_offset}
-        return {"log_power": self._model(rolls, training=False)}
+        return {"log_power": self._draw(rolls)}
 
     def inversion(self, log_power: tf.Tensor, iterations: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log power, float32 [batch, frames, bins], to `waveform`, float32 [batch, (frames - 1) * hop_samples]."""
@@ -82,7 +88,10 @@ def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
     model = model_of_run(run)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{out}: a file stands where a folder should be ({error}); give another --out") from error
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         # The folders are named apart: SavedModel copies each asset by its file name.
         assets, partial = pathlib.Path(scratch, "facts"), pathlib.Path(scratch, "model")
@@ -90,11 +99,28 @@ def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
         (assets / spec_room.FILE_NAME).write_text(run.spec.to_json(), encoding="utf-8")
         (assets / VOICE_NAME).write_text(json.dumps(dict(run.voice), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         voice = ExportedVoice(model, run.spec, assets)
-        tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
+        with _tensorflow_quiet():
+            tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
         if out.is_dir():
             out.rmdir()
         os.replace(partial, out)
     return out
+
+
+@contextlib.contextmanager
+def _tensorflow_quiet() -> Iterator[None]:
+    """Keeps three remarks that TensorFlow makes on every saving from the user; whatever else it says comes through."""
+
+    def worth_saying(record: logging.LogRecord) -> bool:
+        """Whether the record is none of those remarks."""
+        return not _REMARKS.match(record.getMessage())
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(worth_saying)
+    try:
+        yield
+    finally:
+        logger.removeFilter(worth_saying)
 
 
 def model_of_run(run: Run) -> keras.Model:

@@ -1,0 +1,192 @@
+"""A SavedModel computes what the Keras model computes, anywhere TensorFlow runs, and appears whole or not at all."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import venv
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pnet_tf import export, griffin_lim, stft
+from pnet_tf.errors import InputError
+from pnet_tf.run_folder import open_run
+from pnet_tf.spec import FeatureSpec
+
+SPEC = FeatureSpec()
+
+
+def rolls_of(n_frames, *, batch=1, seed=3):
+    random = np.random.default_rng(seed)
+    return {
+        "pianoroll": (random.random((batch, n_frames, SPEC.n_pitches)) < 0.05).astype(np.float32),
+        "onset_offset": random.integers(-1, 2, (batch, n_frames, SPEC.n_pitches)).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run):
+    return export.model_of_run(open_run(tiny_run))
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model):
+    return tf.saved_model.load(str(tiny_model))
+
+
+@pytest.mark.parametrize(("n_frames", "batch"), [(1, 1), (50, 3), (864, 1)])
+def test_spectrogram_is_what_the_keras_model_draws(n_frames, batch, model, loaded):
+    rolls = rolls_of(n_frames, batch=batch)
+    drawn = loaded.signatures["spectrogram"](**{name: tf.constant(roll) for name, roll in rolls.items()})["log_power"]
+    expected = model(rolls, training=False).numpy()
+    assert drawn.shape == (batch, n_frames, SPEC.n_bins)
+    np.testing.assert_allclose(drawn, expected, atol=1e-4)
+    if n_frames > 1:
+        assert expected.std() > 0.01
+
+
+def test_examples_of_a_batch_do_not_meet(loaded):
+    rolls = rolls_of(50, batch=2)
+    both = loaded.signatures["spectrogram"](**{name: tf.constant(roll) for name, roll in rolls.items()})["log_power"]
+    alone = loaded.signatures["spectrogram"](**{name: tf.constant(roll[1:]) for name, roll in rolls.items()})["log_power"]
+    np.testing.assert_allclose(both[1:], alone, atol=1e-4)
+
+
+def test_audio_is_the_spectrogram_put_through_griffin_lim(model, loaded):
+    """In both the default iterations and seed; also through the signature that takes them."""
+    rolls = rolls_of(50, batch=2)
+    sounded = loaded.signatures["audio"](**{name: tf.constant(roll) for name, roll in rolls.items()})
+    np.testing.assert_allclose(sounded["log_power"], model(rolls, training=False), atol=1e-4)
+    magnitude = stft.magnitude_from_log_power(sounded["log_power"], SPEC)
+    expected = griffin_lim.griffin_lim(magnitude, SPEC, iterations=export.ITERATIONS, seed=export.SEED).numpy()
+    assert expected.shape == (2, 49 * SPEC.hop_samples)
+    assert np.abs(expected).max() > 1e-4
+    np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
+    other = loaded.signatures["inversion"](
+        log_power=sounded["log_power"], iterations=tf.constant(2), seed=tf.constant(0)
+    )["waveform"]
+    twice = griffin_lim.griffin_lim(magnitude, SPEC, iterations=2, seed=0).numpy()
+    np.testing.assert_allclose(other, twice, atol=1e-3 * np.abs(twice).max())
+    assert np.abs(twice - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+def test_the_default_signature_is_the_spectrogram(loaded):
+    rolls = {name: tf.constant(roll) for name, roll in rolls_of(20).items()}
+    drawn = loaded.signatures["serving_default"](**rolls)
+    assert list(drawn) == ["log_power"]
+    np.testing.assert_array_equal(drawn["log_power"], loaded.signatures["spectrogram"](**rolls)["log_power"])
+
+
+def test_spec_and_voice_are_inside_and_each_weight_once(tiny_model, tiny_run, loaded):
+    run = open_run(tiny_run)
+    assert FeatureSpec.read(tiny_model / "assets") == run.spec
+    assert json.loads((tiny_model / "assets" / "voice.json").read_text()) == run.voice
+    assert pathlib.Path(loaded.spec_asset.asset_path.numpy().decode()) == tiny_model / "assets" / "feature_spec.json"
+    names = [name for name, _ in tf.train.list_variables(str(tiny_model / "variables" / "variables"))]
+    weights = [name for name in names if name.startswith("variables_of_model/")]
+    assert sorted({*names} - {*weights}) == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
+    reader = tf.train.load_checkpoint(str(tiny_model / "variables" / "variables"))
+    assert sum(reader.get_tensor(name).size for name in weights) == export.model_of_run(run).count_params()
+
+
+# What a stranger has: TensorFlow, and neither this package nor Keras.
+STRANGER = """
+import json, sys
+
+if sys.argv[3] == "blocked":
+    sys.modules.update(dict.fromkeys(["pnet_tf", "keras", "tf_keras", "tensorflow_io"]))  # None: importing it fails
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+given = np.load(sys.argv[2])
+rolls = {name: tf.constant(given[name]) for name in ("pianoroll", "onset_offset")}
+drawn = model.signatures["spectrogram"](**rolls)["log_power"].numpy()
+waveform = model.signatures["audio"](**rolls)["waveform"].numpy()
+there = sorted(name for name in sys.modules if name.partition(".")[0] in {"pnet_tf", "keras"} and sys.modules[name])
+print(json.dumps({
+    "error": float(np.abs(drawn - given["expected"]).max()), "finite": bool(np.isfinite(waveform).all()),
+    "shape": waveform.shape, "peak": float(np.abs(waveform).max()), "there": there, "version": tf.__version__,
+}))
+"""
+
+
+def play_as_a_stranger(python, tiny_model, model, folder, *, blocked):
+    rolls = rolls_of(50)
+    np.savez(folder / "given.npz", **rolls, expected=model(rolls, training=False).numpy())
+    kind = "blocked" if blocked else "free"
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(python), "-c", STRANGER, str(tiny_model), str(folder / "given.npz"), kind],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["error"] <= 1e-4
+    assert found["finite"]
+    assert found["shape"] == [1, 49 * SPEC.hop_samples]
+    assert found["peak"] > 1e-4
+    return found
+
+
+def test_it_plays_where_neither_this_package_nor_keras_can_be_imported(tiny_model, model, tmp_path):
+    found = play_as_a_stranger(sys.executable, tiny_model, model, tmp_path, blocked=True)
+    assert found["there"] == []
+
+
+@pytest.mark.slow
+def test_it_plays_under_the_newest_tensorflow(tiny_model, model, tmp_path):
+    """In a fresh environment, with what pip installs today."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    reached = subprocess.run([*pip, "download", "--no-deps", "--dest", str(tmp_path / "probe"), "six"],
+                             capture_output=True, text=True, timeout=300)  # fmt: skip
+    if reached.returncode:
+        pytest.skip(f"pip reaches no index: {reached.stderr.strip().splitlines()[-1]}")
+    done = subprocess.run([*pip, "install", "--quiet", "tensorflow"], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    found = play_as_a_stranger(python, tiny_model, model, tmp_path, blocked=False)
+    assert tuple(map(int, found["version"].split(".")[:2])) > (2, 17), "pip found no newer TensorFlow than the pinned one"
+
+
+def test_a_taken_place_is_left_alone(tiny_run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    for out in (tmp_path / "out", tmp_path / "out" / "thesis.tex"):
+        with pytest.raises(InputError, match="exists already and is not empty; give another --out"):
+            export.export_savedmodel(tiny_run, out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "thesis.tex"]
+
+
+@pytest.mark.parametrize("failing", ["save", "replace"])
+def test_a_failure_leaves_nothing(failing, tiny_run, tmp_path, monkeypatch):
+    def full(model, folder, *arguments, **options):
+        pathlib.Path(folder).mkdir(exist_ok=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model if failing == "save" else export.os, failing, full)
+    monkeypatch.setattr(export.ExportedVoice, "signatures", lambda self: {})
+    with pytest.raises(OSError, match="No space left"):
+        export.export_savedmodel(tiny_run, tmp_path / "deep" / "out")
+    assert [path.name for path in tmp_path.rglob("*") if path.name != "out"] == ["deep"]
+
+
+def test_a_run_without_weights_or_with_those_of_another_network_is_refused(tiny_run, tmp_path):
+    for name in ("run.json", "feature_spec.json", "model_config.json"):
+        (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
+    with pytest.raises(InputError, match="no weights there; train until the first validation"):
+        export.export_savedmodel(tmp_path, tmp_path / "out")
+    (tmp_path / "best.weights.h5").write_bytes((tiny_run / "best.weights.h5").read_bytes())
+    config = json.loads((tmp_path / "model_config.json").read_text())
+    (tmp_path / "model_config.json").write_text(json.dumps({**config, "width": 1 / 32}))
+    with pytest.raises(InputError, match="best.weights.h5: cannot read the weights"):
+        export.export_savedmodel(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,60 @@
+"""`export_savedmodel` as a person meets it."""
+
+import re
+import shutil
+
+from absl import logging
+
+from pnet_tf import command, export, export_command
+
+
+def run(*arguments):
+    return command.run(export_command.define_flags, export_command.main, list(arguments))
+
+
+def test_it_says_where_the_voice_is_and_nothing_of_tensorflows_own(tiny_run, tmp_path, capfd):
+    """TensorFlow remarks on input names, sharding and fingerprints at every saving."""
+    out = tmp_path / "new" / "model"
+    assert run(f"--run_dir={tiny_run}", f"--out={out}") == 0
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        f"export_command: {out}: perform a score with python tools/perform.py --model={out} --score=FILE --out=FILE.wav"
+    ]
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+
+
+def test_other_things_that_are_said_while_saving_come_through(caplog):
+    with caplog.at_level("INFO", logger="absl"), export._tensorflow_quiet():
+        logging.warning("Writing fingerprint to x")
+        logging.warning("Function `audio` contains input name(s) resource with unsupported characters")
+        logging.info("Sharding callback duration: 3")
+        logging.warning("the disk smells of smoke")
+    logging.warning("Writing fingerprint to y")
+    assert [record.getMessage() for record in caplog.records] == ["the disk smells of smoke", "Writing fingerprint to y"]
+
+
+def failure(capsys, *arguments):
+    code = run(*arguments)
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"export_command: .*\n", said), said
+    return code, said
+
+
+def test_mistakes_are_one_line(tiny_run, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    out = tmp_path / "out"
+    assert failure(capsys, f"--out={out}")[0] == 2
+    for run_dir in (tmp_path, tmp_path / "missing", tmp_path / "file"):
+        code, said = failure(capsys, f"--run_dir={run_dir}", f"--out={out}")
+        assert (code, "not a run folder (no run.json); give the --run_dir of a training" in said) == (1, True)
+    code, said = failure(capsys, f"--run_dir={tiny_run}", f"--out={tmp_path}")
+    assert (code, "exists already and is not empty" in said) == (1, True)
+    code, said = failure(capsys, f"--run_dir={tiny_run}", f"--out={tmp_path / 'file' / 'model'}")
+    assert (code, "file" in said) == (1, True)
+    damaged = shutil.copytree(tiny_run, tmp_path / "damaged")
+    weights = damaged / "best.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    code, said = failure(capsys, f"--run_dir={damaged}", f"--out={out}")
+    assert (code, "best.weights.h5: cannot read the weights" in said) == (1, True)
+    assert not out.exists()
