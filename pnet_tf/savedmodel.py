@@ -60,10 +60,15 @@ def open_voice(folder: pathlib.Path) -> Voice:
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
         }
+        if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches:
+            raise ValueError("numbers out of range")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{assets / VOICE_NAME}: cannot read what the voice is ({error!r}); export it again") from error
     try:
         model = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
         raise InputError(f"{folder}: damaged SavedModel ({error}); export it again") from error
+    missing = sorted({"spectrogram", "inversion"} - set(model.signatures))
+    if missing:
+        raise InputError(f"{folder}: has no signature {' nor '.join(missing)}; export it again")
     return Voice(model=model, spec=spec, **facts)

@@ -1,0 +1,70 @@
+"""Opening a voice, and saying in one line why something is none."""
+
+import json
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from pnet_tf.errors import InputError
+from pnet_tf.savedmodel import Voice, open_voice
+from pnet_tf.spec import FeatureSpec
+
+
+def test_a_voice_knows_its_instrument_and_what_it_heard(tiny_model):
+    """The labels of the tiny corpus: two training recordings, MIDI 57 to 74."""
+    voice = open_voice(tiny_model)
+    assert voice.spec == FeatureSpec()
+    assert (voice.instrument, voice.window_frames) == ("violin", 64)
+    assert voice.heard == {57, 59, 60, 61, 62, 64, 65, 66, 67, 69, 71, 72, 73, 74}
+    assert voice.pitch_frames[72] == pytest.approx((0.12 + 0.15 + 0.13) * 44100 / 256, abs=3)
+    assert {"spectrogram", "audio", "inversion"} <= set(voice.model.signatures)
+
+
+def test_heard_are_the_pitches_with_frames():
+    assert Voice(None, FeatureSpec(), "violin", (0, 5, 0, 1), 64).heard == {1, 3}
+
+
+def test_what_is_no_voice_says_so(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match="not a SavedModel .*; make one with tools/export_savedmodel.py"):
+            open_voice(folder)
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+def test_a_savedmodel_of_another_program_says_so(copy):
+    (copy / "assets" / "feature_spec.json").unlink()
+    with pytest.raises(InputError, match="holds no feature_spec.json"):
+        open_voice(copy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '{"instrument": "x", "pitch_frames": 3, "window_frames": 64}']
+    + [json.dumps({"instrument": "x", "pitch_frames": [1] * n, "window_frames": w}) for n, w in ((128, 0), (3, 64))],
+)
+def test_damaged_facts_about_the_voice_are_named(copy, text):
+    (copy / "assets" / "voice.json").write_text(text)
+    with pytest.raises(InputError, match="voice.json: cannot read what the voice is"):
+        open_voice(copy)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "rubbish"])
+def test_a_damaged_savedmodel_is_named(copy, name, damage):
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "rubbish": b"\xff" * len(whole)}[damage])
+    with pytest.raises(InputError, match=f"{copy}: (damaged SavedModel|has no signature)") as refused:
+        open_voice(copy)
+    assert "export it again" in str(refused.value)
+
+
+def test_a_savedmodel_without_our_signatures_is_refused(tiny_model, tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "bare"))
+    shutil.copytree(tiny_model / "assets", tmp_path / "bare" / "assets", dirs_exist_ok=True)
+    with pytest.raises(InputError, match="has no signature inversion nor spectrogram; export it again"):
+        open_voice(tmp_path / "bare")
