@@ -32,7 +32,7 @@ def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | No
       UsageError: `out` does not fit the number of scores.
     """
     files = [file for text in scores for file in _files_of(pathlib.Path(text))]
-    if len(scores) == 1 and pathlib.Path(scores[0]).is_file():
+    if len(scores) == 1 and not pathlib.Path(scores[0]).is_dir():
         if out.is_dir():
             raise UsageError(f"--out={out}: is a folder; name the wav to write")
         if out.suffix.lower() != ".wav":
@@ -50,6 +50,8 @@ def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | No
 
 
 def _files_of(path: pathlib.Path) -> list[pathlib.Path]:
+    if not path.exists():
+        raise InputError(f"{path}: no such score")
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in score.SUFFIXES)

@@ -86,7 +86,10 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
     audio_file.write_wav(task.out, performance.waveform, voice.spec)
     logging.info("%s: %.1f s of %s", task.out, len(performance.waveform) / voice.spec.sample_rate_hz, voice.instrument)
     if task.plot is not None:
-        task.plot.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            task.plot.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"{task.plot}: a file stands where a folder should be; give another --plot") from error
         picture.draw_performance(
             task.plot,
             score=moved,
@@ -109,9 +112,18 @@ def fit_to_voice(score: Score, voice: Voice, settings: Settings) -> Score:
     if semitones is None:
         semitones = render.best_transposition(score, voice.heard, voice.spec)
         logging.info("%s: transposed by %+d semitones (--transpose=auto)", score.name, semitones)
-    moved = scale_tempo(transpose(score, semitones), settings.tempo)
-    if not moved.notes:
+    if not any(0 <= note.pitch + semitones < voice.spec.n_pitches for note in score.notes):
         raise InputError(f"{score.name}: transposed by {semitones:+d} semitones no note is left; use another --transpose")
+    moved = scale_tempo(transpose(score, semitones), settings.tempo)
+    if len(moved.notes) < len(score.notes):
+        n_lost = len(score.notes) - len(moved.notes)
+        logging.warning(
+            "%s: %d of %d notes leave MIDI's pitches when transposed by %+d semitones, and are not played",
+            score.name,
+            n_lost,
+            len(score.notes),
+            semitones,
+        )
     outside = _outside_range(moved, voice)
     if outside:
         logging.warning("%s: outside the range of a %s: %s", score.name, voice.instrument, _name_pitches(outside))
