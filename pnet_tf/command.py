@@ -34,6 +34,7 @@ _KINDS = {
 }
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IMPOSSIBLE_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 
 def run(
@@ -198,7 +199,7 @@ def _entry(head: str, text: str) -> str:
 
 
 def _reason_of_the_machine(error: Exception) -> str | None:
-    """A message for a full disk or a missing permission, whoever noticed it; None for any other error."""
+    """A message for a full disk, a missing permission or an impossible name, whoever noticed; None for other errors."""
     # TensorFlow's errors are known by their names: importing it for this would cost every command seconds.
     names = {kind.__name__ for kind in type(error).__mro__}
     number = error.errno if isinstance(error, OSError) else None
@@ -207,6 +208,8 @@ def _reason_of_the_machine(error: Exception) -> str | None:
         return f"no space left on the disk: free some and start again ({_without_graph_names(text)})"
     if number in _NO_PERMISSION or "PermissionDeniedError" in names:
         return f"not allowed to write or read here: choose another place ({_without_graph_names(text)})"
+    if number in _IMPOSSIBLE_NAME:
+        return f"no file or folder can have this name here: choose another ({text})"
     return None
 
 

@@ -90,8 +90,8 @@ def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     model = model_of_run(run)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{out}: a file stands where a folder should be ({error}); give another --out") from error
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{out}: cannot make its folder ({error.strerror}); give another --out") from error
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         # The folders are named apart: SavedModel copies each asset by its file name.
         assets, partial = pathlib.Path(scratch, "facts"), pathlib.Path(scratch, "model")

@@ -22,8 +22,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "score", None, "A score, or a folder of scores; may be given again.", flag_values=flags, required=True
     )
     absl_flags.DEFINE_string("out", None, "The wav to write; a folder for several scores.", flag_values=flags, required=True)
-    absl_flags.DEFINE_integer("iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, flag_values=flags)
-    absl_flags.DEFINE_integer("seed", 0, "Of everything random.", flag_values=flags)
+    absl_flags.DEFINE_integer(
+        "iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, upper_bound=100_000, flag_values=flags
+    )
+    absl_flags.DEFINE_integer(
+        "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1, flag_values=flags
+    )
     absl_flags.DEFINE_float("tempo", 1.0, "2.0 plays twice as fast.", flag_values=flags)
     absl_flags.DEFINE_string(
         "transpose", "0", "Semitones; auto: those with the fewest pitches unheard in training.", flag_values=flags

@@ -88,8 +88,8 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
     if task.plot is not None:
         try:
             task.plot.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(f"{task.plot}: a file stands where a folder should be; give another --plot") from error
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(f"{task.plot}: cannot make its folder ({error.strerror}); give another --plot") from error
         picture.draw_performance(
             task.plot,
             score=moved,

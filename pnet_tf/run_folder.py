@@ -66,8 +66,8 @@ def start_run(run: Run, *, flag_text: str) -> None:
         raise InputError(f"{run.folder}: not empty, and not a run folder; give another --run_dir or --experiment")
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{run.folder}: a file stands where a folder should be; give another --run_dir") from error
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{run.folder}: cannot make this folder ({error.strerror}); give another --run_dir") from error
     write_whole(run.folder / spec_room.FILE_NAME, run.spec.to_json())
     write_whole(run.folder / unet.FILE_NAME, run.config.to_json())
     write_whole(run.folder / FLAGS_NAME, flag_text)

@@ -5,6 +5,7 @@
 Started again with the same flags, a training goes on where it stopped. Curves: tensorboard --logdir=runs
 """
 
+import math
 import pathlib
 import sys
 
@@ -39,8 +40,8 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
 
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
-    def integer(name: str, default: int | None, lower: int, text: str) -> None:
-        absl_flags.DEFINE_integer(name, default, text, lower_bound=lower, flag_values=flags)
+    def integer(name: str, default: int | None, lower: int, text: str, *, upper: int = 2**31 - 1) -> None:
+        absl_flags.DEFINE_integer(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=flags)
 
     def number(name: str, default: float, text: str, *, upper: float | None = None) -> None:
         absl_flags.DEFINE_float(name, default, text, lower_bound=0.0, upper_bound=upper, flag_values=flags)
@@ -72,6 +73,9 @@ def main(flags: absl_flags.FlagValues) -> None:
         bands = tuple(int(number) for number in flags.bands)
     except ValueError as error:
         raise UsageError(f"--bands={','.join(flags.bands)}: expected whole numbers, such as 2,4,8,16") from error
+    for name in ("learning_rate", "plateau_factor"):
+        if not math.isfinite(flags[name].value):
+            raise UsageError(f"--{name}={flags[name].value}: expected a number")
     from pnet_tf import trainer, unet  # bring TensorFlow
 
     run_dir = pathlib.Path(flags.run_dir or pathlib.Path("runs") / flags.experiment)

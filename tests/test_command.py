@@ -249,3 +249,11 @@ def test_a_process_of_its_own(tmp_path, pytestconfig, arguments, code, error):
     assert done.returncode == code
     assert done.stderr.startswith(error)
     assert done.stdout in ("", f"3 {arguments[0][6:]}\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST])
+def test_a_name_that_no_file_can_have_is_one_line(number, capsys):
+    code, message = failure(capsys, "--out=x", main=raises(OSError(number, "not this one", "some/name")))
+    assert code == 1
+    assert message.startswith("no file or folder can have this name here: choose another (")
+    assert "some/name" in message

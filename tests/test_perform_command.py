@@ -73,6 +73,8 @@ def test_a_folder_of_scores_is_performed_and_a_bad_one_reported(score, tiny_mode
         ("--transpose=up", "--transpose=up: expected a whole number of semitones, or auto"),
         ("--transpose=200", "expected -127 to 127 semitones"),
         ("--iterations=-1", "--iterations"),
+        ("--iterations=99999999999", "--iterations"),
+        ("--seed=99999999999", "--seed"),
         ("--out=x.mp3", "--out=x.mp3: expected a name that ends in .wav"),
         ("--plot=x.jpg", "--plot=x.jpg: expected a name that ends in .png"),
         ("--sped=2", "unknown flag --sped"),
@@ -141,6 +143,14 @@ def test_a_model_that_is_none_is_one_line(score, tiny_model, tmp_path, capsys):
         assert code == 1
         assert said.startswith(message)
     assert not (tmp_path / "x.wav").exists()
+
+
+def test_a_name_that_no_file_can_have_is_one_line(score, capsys):
+    code, said = failure(capsys, "--model=m", f"--score={'x' * 300}.mid", "--out=x.wav")
+    assert code == 1
+    assert said.startswith("no file or folder can have this name here: choose another")
+    code, said = failure(capsys, "--model=" + "m" * 300, f"--score={score}", "--out=x.wav")
+    assert code == 1
 
 
 def test_a_place_that_cannot_be_written_is_one_line(score, tiny_model, tmp_path, capsys):

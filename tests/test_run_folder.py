@@ -74,6 +74,12 @@ def test_a_folder_with_something_else_or_a_file_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"file/run: cannot make this folder \(Not a directory\); give another --run_dir"):
+        start_run(run_in(tmp_path / "file" / "run"), flag_text="")
+
+
 def test_an_empty_folder_becomes_a_run(tmp_path):
     start_run(run_in(tmp_path), flag_text="")
     assert open_run(tmp_path).training == TRAINING
