@@ -2,8 +2,8 @@
 
 import dataclasses
 
-import librosa
 import numpy as np
+from scipy import ndimage
 
 from pnet_tf.score_notes import Score
 from pnet_tf.spec import FeatureSpec
@@ -17,6 +17,10 @@ _CHANCE_SHIFTS_SEC = (-0.45, -0.35, -0.25, -0.15, 0.15, 0.25, 0.35, 0.45)
 _LEAST_FIT = 0.85
 # A peak lower than the highest by no more than this share of it counts as well.
 _AS_GOOD = 0.1
+_PEAK_ABOVE_MEAN = 0.07
+_A4_HZ = 440.0
+# Peaks below this log power are noise between the partials.
+_LEAST_PARTIAL = 1.0
 _TUNING_LIMIT_CENTS = 20.0
 _SPAN_LIMIT_SEC = 10.0
 _SPAN_SLACK_SEC = 0.5
@@ -67,7 +71,8 @@ def check_alignment(log_power: np.ndarray, score: Score, spec: FeatureSpec) -> A
 class OnsetProbe:
     """`check_alignment` for a recording whose log power comes in blocks; it keeps a few numbers of each frame.
 
-    Source: the spectral flux of Bock & Widmer 2013 without their maximum filter; peaks picked by librosa.
+    Source: the spectral flux of Bock & Widmer 2013 without their maximum filter. SciPy picks the peaks: librosa would
+    bring Numba along, whose cache two workers that start together can spoil for good (seen: every later call crashed).
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
@@ -139,12 +144,14 @@ def _onset_groups(log_power: np.ndarray) -> np.ndarray:
 
 
 def _detected_sec(strength: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Times of the peaks, float64 [onsets]."""
+    """Times of the peaks, float64 [onsets]: the highest within 30 ms, and well above the mean of 200 ms."""
     if not strength.any():
         return np.zeros(0)
-    return librosa.onset.onset_detect(
-        onset_envelope=strength, sr=spec.sample_rate_hz, hop_length=spec.hop_samples, units="time"
-    )
+    envelope = (strength - strength.min()) / np.ptp(strength)
+    n_near, n_around = (2 * round(half_sec * float(spec.frame_rate_hz)) + 1 for half_sec in (0.03, 0.1))
+    highest = envelope == ndimage.maximum_filter1d(envelope, n_near, mode="nearest")
+    above = envelope >= ndimage.uniform_filter1d(envelope, n_around, mode="nearest") + _PEAK_ABOVE_MEAN
+    return np.flatnonzero(highest & above) / float(spec.frame_rate_hz)
 
 
 def _onsets_sec(score: Score, end_sec: float) -> np.ndarray:
@@ -191,17 +198,24 @@ def _tuning_cents(log_power: list[np.ndarray], spec: FeatureSpec) -> float:
     if not len(sounding):
         return 0.0
     chosen = sounding[np.linspace(0, len(sounding) - 1, min(_TUNING_FRAMES, len(sounding))).astype(int)]
-    magnitude = np.zeros((spec.n_bins, len(chosen)), np.float32)
-    magnitude[: frames.shape[1]] = np.sqrt(np.expm1(frames[chosen])).T
-    low_hz, high_hz = _TUNING_RANGE_HZ
-    pitch_hz, strength = librosa.piptrack(
-        S=magnitude, sr=spec.sample_rate_hz, n_fft=spec.n_fft, fmin=low_hz, fmax=high_hz, threshold=0.1
-    )
-    peaks = pitch_hz > 0
-    if not peaks.any():
+    frequency_hz, strength = _partials(frames[chosen], spec)
+    if not len(frequency_hz):
         return 0.0
-    strong = peaks & (strength >= np.median(strength[peaks]))
-    return 100.0 * float(librosa.pitch_tuning(pitch_hz[strong], resolution=0.01))
+    semitones = 12 * np.log2(frequency_hz[strength >= np.median(strength)] / _A4_HZ)
+    # The mean direction on a circle of one semitone: a partial 60 cents sharp is one 40 cents flat.
+    return float(100 * np.angle(np.exp(2j * np.pi * semitones).mean()) / (2 * np.pi))
+
+
+def _partials(log_power: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies and log power of the peaks of spectra [frames, bins] within the tuning's range: float64 [peaks] each."""
+    low, middle, high = (log_power[:, shift : log_power.shape[1] - 2 + shift].astype(np.float64) for shift in range(3))
+    frame, peak = np.nonzero((middle > low) & (middle >= high) & (middle > _LEAST_PARTIAL))
+    a, b, c = (side[frame, peak] for side in (low, middle, high))
+    # The main lobe of a Hann window in log power is nearly a parabola.
+    bins = peak + 1 + 0.5 * (a - c) / (a - 2 * b + c)
+    frequency_hz = bins * spec.sample_rate_hz / spec.n_fft
+    inside = (frequency_hz >= _TUNING_RANGE_HZ[0]) & (frequency_hz <= _TUNING_RANGE_HZ[1])
+    return frequency_hz[inside], b[inside]
 
 
 def _warnings(found: Alignment) -> list[str]:
