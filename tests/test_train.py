@@ -215,12 +215,14 @@ def agreement(tiny_shards, tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_learns(agreement):
     """Five steps with the same global batch; meanwhile the weights move by hundreds of times as much."""
     assert agreement["two"] <= 1e-6
     assert agreement["moved"] > 3e-5
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(agreement):
     """Interrupted after three steps, between two points of the curves: not a bit differs."""
     assert agreement["went_on_at"] == 3
