@@ -108,6 +108,7 @@ def measure_prepare(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list
     memory_mb = _peak_memory_mb() - before
 
     def peer() -> np.ndarray:
+        """librosa's transform and logarithm of the same samples, float32 [bins, frames]."""
         transform = librosa.stft(waveform, n_fft=spec.n_fft, hop_length=spec.hop_samples, pad_mode="constant")
         return np.log1p((spec.target_gain * np.abs(transform)) ** 2)
 
@@ -146,6 +147,7 @@ def measure_step(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Fi
     n_products = 10
 
     def products() -> None:
+        """Some matrix products, so that one timing is long enough."""
         for _ in range(n_products):
             multiply().numpy()
 
@@ -219,6 +221,7 @@ def measure_input(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[F
     n_batches = max(40, 160 // flags.batch_size)
 
     def read() -> None:
+        """Takes some batches out of the pipeline."""
         for _ in range(n_batches):
             next(batches)
 

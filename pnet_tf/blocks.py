@@ -22,16 +22,19 @@ class PadFrames(layers.Layer):
         self.multiple = multiple
 
     def call(self, x: Any) -> Any:
+        """Pads [batch, frames, channels] at the end."""
         n_missing = -ops.shape(x)[1] % self.multiple
         if isinstance(n_missing, int) and n_missing == 0:
             return x
         return ops.pad(x, [[0, 0], [0, n_missing], [0, 0]])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The output's shape for given input shapes."""
         batch, n_frames, channels = input_shape
         return (batch, None if n_frames is None else n_frames + -n_frames % self.multiple, channels)
 
     def get_config(self) -> dict[str, Any]:
+        """What the layer is made again from."""
         return {**super().get_config(), "multiple": self.multiple}
 
 
@@ -40,12 +43,14 @@ class CropFrames(layers.Layer):
     """The first frames of `x`, as many as `like` has: takes off what `PadFrames` put on."""
 
     def call(self, x: Any, like: Any) -> Any:
+        """Crops `x` [batch, padded, channels] to the frames of `like`."""
         n_frames = ops.shape(like)[1]
         return x if isinstance(n_frames, int) and n_frames == x.shape[1] else x[:, :n_frames]
 
     def compute_output_shape(
         self, x_shape: tuple[int | None, ...], like_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
+        """The output's shape for given input shapes."""
         return (x_shape[0], like_shape[1], x_shape[2])
 
 
@@ -67,6 +72,7 @@ class InstanceNorm(layers.Layer):
         self.epsilon = epsilon
 
     def call(self, x: Any, score: Any) -> Any:
+        """Normalises `x` [batch, steps, channels] over the steps that `score` has."""
         n_real = -(-ops.shape(score)[1] // self.frames_per_step)
         if isinstance(n_real, int) and n_real == x.shape[1]:
             centred = x - ops.mean(x, axis=1, keepdims=True)
@@ -81,9 +87,11 @@ class InstanceNorm(layers.Layer):
     def compute_output_shape(
         self, x_shape: tuple[int | None, ...], score_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
+        """The output's shape for given input shapes."""
         return x_shape
 
     def get_config(self) -> dict[str, Any]:
+        """What the layer is made again from."""
         return {**super().get_config(), "frames_per_step": self.frames_per_step, "epsilon": self.epsilon}
 
 
@@ -100,6 +108,7 @@ class BandConv(layers.Layer):
         self.n_bands = n_bands
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for a number of channels."""
         n_channels = input_shape[-1]
         if n_channels % self.n_bands:
             raise ValueError(f"{self.name}: {n_channels} channels cannot be split into {self.n_bands} equal bands")
@@ -113,6 +122,7 @@ class BandConv(layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(n_channels,), initializer="zeros")
 
     def call(self, x: Any) -> Any:
+        """Convolves each band of [batch, frames, channels]."""
         bands = ops.split(x, self.n_bands, axis=-1)
         out = [
             ops.conv(band, ops.cast(kernel, self.compute_dtype), strides=1, padding="same", data_format="channels_last")
@@ -121,9 +131,11 @@ class BandConv(layers.Layer):
         return ops.concatenate(out, axis=-1) + ops.cast(self.bias, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The output's shape for given input shapes."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """What the layer is made again from."""
         return {**super().get_config(), "n_bands": self.n_bands}
 
 

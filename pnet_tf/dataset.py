@@ -128,6 +128,7 @@ def training_windows(
     first_epoch, skipped_rows = divmod(first_step * batch_size, plan.epoch_windows)
 
     def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        """The windows of one epoch as rows, int64 [2] each."""
         rows = tf.numpy_function(lambda epoch: plan.epoch(seed, int(epoch)), [epoch], tf.int64, stateful=False)
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, [plan.epoch_windows, 2]))
 
@@ -152,6 +153,7 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan) -> tf.data.
     n_chunks = -(-(plan.window_frames - 1) // chunk_frames) + 1
 
     def read(row: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One window from the chunks that it touches: dicts as `training_windows` gives, without the batch."""
         recording, first_frame = row[0], row[1]
         chunk = first_frame // chunk_frames
         offset = byte_offsets[first_chunk[recording] + chunk]

@@ -76,6 +76,7 @@ def griffin_lim(
     estimate = tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
 
     def improve(step: tf.Tensor, estimate: tf.Tensor, previous: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One round: nearest consistent transform, momentum, magnitude; complex64 [batch, frames, bins]."""
         rebuilt = stft_room.stft(stft_room.inverse_stft(estimate, spec), spec)
         moved = rebuilt - MOMENTUM / (1 + MOMENTUM) * previous
         real, imag = tf.math.real(moved), tf.math.imag(moved)

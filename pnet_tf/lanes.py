@@ -49,6 +49,7 @@ def run_in_lanes(
     context = multiprocessing.get_context("spawn")
 
     def open_lane() -> concurrent.futures.ProcessPoolExecutor:
+        """A pool of one process."""
         return concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=set_up)
 
     opened = [open_lane() for _ in range(n_workers)]

@@ -127,6 +127,7 @@ def _prepare_missing(
         under_way: dict[str, Recording] = {}
 
         def jobs() -> Iterator[preparer.Job]:
+            """The recordings as the source gives them, remembered until they are done."""
             for recording in corpus.recordings(names, pathlib.Path(scratch)):
                 under_way[recording.name] = recording
                 yield _job(plan, recording)

@@ -159,6 +159,7 @@ def _log_power_of_block(spec: FeatureSpec) -> Callable[[np.ndarray], tf.Tensor]:
 
     @tf.function(input_signature=[tf.TensorSpec([n_samples], tf.float32)], autograph=False)
     def log_power(samples: tf.Tensor) -> tf.Tensor:
+        """Log power of one block: float32 [samples] -> float16 [frames, bins]."""
         stfts = stft.stft_of_padded(samples[None], spec)
         return tf.cast(stft.log_power_from_stft(stfts, spec)[0], tf.float16)
 

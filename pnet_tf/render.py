@@ -155,6 +155,7 @@ def best_transposition(score: Score, heard: frozenset[int], spec: FeatureSpec) -
     missing = np.array([pitch not in heard for pitch in range(spec.n_pitches)])
 
     def cost(semitones: int) -> tuple[int, bool, int, bool]:
+        """What a transposition is ranked by; less is better."""
         moved = np.flatnonzero(counts) + semitones
         inside = (moved >= 0) & (moved < spec.n_pitches)
         weights = counts[np.flatnonzero(counts)]

@@ -41,9 +41,11 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
     def integer(name: str, default: int | None, lower: int, text: str, *, upper: int = 2**31 - 1) -> None:
+        """A whole number of at least `lower`."""
         absl_flags.DEFINE_integer(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=flags)
 
     def number(name: str, default: float, text: str, *, upper: float | None = None) -> None:
+        """A number of at least 0."""
         absl_flags.DEFINE_float(name, default, text, lower_bound=0.0, upper_bound=upper, flag_values=flags)
 
     integer("epochs", 300, 1, "Epochs to train.")

@@ -129,6 +129,7 @@ def make_train_step(
     """
 
     def learn(batch: Batch) -> tf.Tensor:
+        """The step on one device: its share of the batch's mean loss, float32 []."""
         with tf.GradientTape() as tape:
             losses = example_loss(batch["log_power"], _predict(model, batch, training=True))
             # Each device weighs by the global batch: the optimizer then sums the gradients over the devices.
@@ -139,6 +140,7 @@ def make_train_step(
 
     @tf.function(autograph=False, reduce_retracing=True)
     def train_step(batch: Batch) -> tf.Tensor:
+        """The step on all devices: mean loss, float32 []."""
         shares = strategy.run(learn, args=(batch,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
 
@@ -150,6 +152,7 @@ def make_loss_sum(model: keras.Model, example_loss: loss.Loss) -> Callable[[Batc
 
     @tf.function(autograph=False, reduce_retracing=True)
     def loss_sum(batch: Batch) -> tf.Tensor:
+        """Summed loss of a batch, float32 []."""
         return tf.reduce_sum(example_loss(batch["log_power"], _predict(model, batch, training=False)))
 
     return loss_sum
