@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import numpy_network
 import pytest
 
 from pnet_tf import render, unet
@@ -31,6 +32,19 @@ def draw(model, n_frames, batch=1, seed=0):
 def test_parameters_are_as_many_as_in_the_paper_s_plan(width, n_parameters):
     with keras.StatelessScope(initialize_variables=False):
         assert unet.build_performance_net(SPEC, ModelConfig(width=width)).count_params() == n_parameters
+
+
+@pytest.mark.parametrize("n_frames", [96, 90])
+def test_the_network_is_the_plan_worked_out_in_numpy(n_frames):
+    """Every layer, which times meet at the skips and conditions, and what padding is left out; biases too."""
+    keras.utils.set_random_seed(2)
+    model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2, 4)))
+    random = np.random.default_rng(3)
+    model.set_weights([w + (0.1 * random.normal(size=w.shape) if w.ndim == 1 else 0) for w in model.get_weights()])
+    rolls, out = draw(model, n_frames)
+    expected = numpy_network.forward(model, rolls["pianoroll"][0], rolls["onset_offset"][0])
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(out[0], expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 31, 100, 161])
