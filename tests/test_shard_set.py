@@ -71,6 +71,12 @@ def test_a_whole_set_is_read_as_it_was_written(folder):
     assert type(found.manifest.recordings[0].ranges["train"][0]) is tuple
 
 
+def test_a_set_has_the_spec_that_it_brings_along(folder):
+    spec = FeatureSpec(target_gain=3.0, level_rms=0.1)
+    (folder / "feature_spec.json").write_text(spec.to_json())
+    assert open_shard_set(folder).spec == spec
+
+
 def test_seconds_and_pitches_are_sums_over_the_right_recordings():
     rate = SPEC.sample_rate_hz / SPEC.hop_samples
     assert WHOLE.seconds("train", SPEC) == pytest.approx(800 / rate)
