@@ -30,9 +30,6 @@ class Plan:
 
 PAPER = Plan()
 FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)
-# Frames on either side that an output frame sees through the convolutions (the norms see the whole window):
-# see tests/test_unet.py, which measures it.
-RECEPTIVE_FRAMES = 192
 
 
 @dataclasses.dataclass(frozen=True)
