@@ -18,7 +18,7 @@ import rule_breaks
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NEEDED = ("pnet_tf", "tests", "examples", "configs", "tools", "setup.cfg")
 BREAKS = [(rule, row) for rule, rows in rule_breaks.RULES.items() for row in rows]
-TIMEOUT_SEC = 1800
+TIMEOUT_SEC = 1200
 # Put at the root of each copy: the tests must see the copy, and not the package that is installed.
 ORIGIN_CHECK = """
 import pathlib
