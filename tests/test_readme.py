@@ -1,0 +1,78 @@
+"""What the README and the documents promise exists: commands, flags, files; what no test runs says why."""
+
+import importlib
+import pathlib
+import re
+
+import pytest
+from absl import flags as absl_flags
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+MODULES = {
+    "tools/download_musicnet.py": "download",
+    "tools/export_savedmodel.py": "export_command",
+    "tools/perform.py": "perform_command",
+    "tools/inspect_shards.py": "inspect_shards",
+    "tools/draw_curves.py": "curves",
+    "tools/bench.py": "bench",
+    "pnet_tf.prepare": "prepare",
+    "pnet_tf.train": "train",
+}
+COMMAND = re.compile(r"python (?:-m )?(tools/\w+\.py|pnet_tf\.\w+)((?:[^\n`]|\\\n)*)")
+
+
+def commands():
+    """Every command of the package in the documents: program and the flags that follow it."""
+    for path in DOCUMENTS:
+        for program, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
+            yield pytest.param(program, re.findall(r"--(\w+)", rest), id=f"{path.name}-{program}")
+
+
+def flags_of(program):
+    flags = absl_flags.FlagValues()
+    importlib.import_module(f"pnet_tf.{MODULES[program]}").define_flags(flags)
+    return flags
+
+
+@pytest.mark.parametrize(("program", "names"), list(commands()))
+def test_a_command_in_the_documents_has_the_flags_it_is_given(program, names):
+    if program == "tools/make_demo_corpus.py" or program == "tools/draw_model.py":
+        assert (ROOT / program).exists()
+        return
+    assert set(names) - {"flagfile", "help"} <= set(flags_of(program))
+
+
+def test_flags_in_the_readme_s_tables_exist():
+    everything = {name for program in MODULES for name in flags_of(program)}
+    named = set(re.findall(r"`--(\w+)", README))
+    assert named and named - {"help", "flagfile"} <= everything
+
+
+def test_a_block_that_no_make_target_runs_says_why():
+    blocks = re.findall(r"(<!--[^>]+-->)?\n```sh\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) >= 5
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for reason, block in blocks:
+        lines = [line for line in block.splitlines() if line]
+        if all(line.startswith("make ") for line in lines):
+            assert {line.split()[1] for line in lines} <= targets
+        else:
+            assert len(reason) > 20, f"neither run nor excused:\n{block}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_document_links_to_exist(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_the_four_arguments_of_the_original_are_flags():
+    assert {"instrument", "epochs", "test_every", "experiment"} <= set(flags_of("pnet_tf.train"))
+
+
+def test_every_flag_file_named_is_there():
+    for name in set(re.findall(r"configs/\w+\.flags", README)):
+        assert (ROOT / name).exists()
