@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from pnet_tf.errors import InputError
+from pnet_tf.files import require_space
 from pnet_tf.schedule import Plateau
 
 _WEIGHTS, _OPTIMIZER, _PROGRESS = "model.weights.h5", "optimizer.npz", "progress.json"
@@ -41,6 +42,8 @@ def save_weights(path: pathlib.Path, model: keras.Model) -> None:
       OSError: the file cannot be written.
     """
     partial = path.with_name(f".partial.{path.name}")
+    # HDF5 crashes the process when the disk fills up under it.
+    require_space(path.parent, _weight_bytes(model))
     try:
         model.save_weights(partial, overwrite=True)
         os.replace(partial, path)
@@ -85,9 +88,10 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
-        model.save_weights(partial / _WEIGHTS)
         variables = [np.asarray(variable) for variable in optimizer.variables]
         np.savez(partial / _OPTIMIZER, **{f"{index:05d}": value for index, value in enumerate(variables)})
+        require_space(partial, _weight_bytes(model))
+        model.save_weights(partial / _WEIGHTS)
         (partial / _PROGRESS).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
         target = folder / f"step-{progress.step:09d}"
         shutil.rmtree(target, ignore_errors=True)
@@ -130,6 +134,11 @@ def restore_newest(
         return Progress(step=fields["step"], plateau=Plateau(**fields["plateau"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{newest}: damaged checkpoint ({error}); delete it, or train into another folder") from error
+
+
+def _weight_bytes(model: keras.Model) -> int:
+    """Room that a model's weights take in a file, with what HDF5 adds to each."""
+    return sum(4 * weight.value.shape.num_elements() + 4096 for weight in model.weights) + 2**20
 
 
 def _checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -1,7 +1,9 @@
 """Writing files so that they appear whole or not at all."""
 
+import errno
 import os
 import pathlib
+import shutil
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -20,3 +22,17 @@ def write_whole(path: pathlib.Path, text: str) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_space(folder: pathlib.Path, n_bytes: int) -> None:
+    """Checks for room before a library writes that takes a full disk badly.
+
+    Args:
+      folder: an existing folder of the disk.
+      n_bytes: what is going to be written.
+
+    Raises:
+      OSError: ENOSPC, there is less room than that.
+    """
+    if (free := shutil.disk_usage(folder).free) < n_bytes:
+        raise OSError(errno.ENOSPC, f"{n_bytes / 1e6:.1f} MB wanted, {free / 1e6:.1f} MB free", str(folder))

@@ -139,3 +139,15 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch
         checkpoint.save_weights(path, network(seed=1)[0])
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    """HDF5 would crash the process half-way."""
+    import collections
+
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(2**30, 2**30, 2**10))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(OSError, match="MB free"):
+        checkpoint.save_weights(tmp_path / "a.weights.h5", model)
+    assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,11 @@
 """A file is there whole or not at all, whatever happens while it is written."""
 
+import errno
 import os
 
 import pytest
 
-from pnet_tf.files import write_whole
+from pnet_tf.files import require_space, write_whole
 
 
 def test_the_text_is_written_as_utf_8(tmp_path):
@@ -56,3 +57,10 @@ def test_the_file_appears_in_one_step(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", look)
     write_whole(path, "new")
     assert seen == [("new", "old")]
+
+
+def test_too_little_room_is_a_full_disk(tmp_path):
+    require_space(tmp_path, 1)
+    with pytest.raises(OSError, match="MB free") as caught:
+        require_space(tmp_path, 2**62)
+    assert caught.value.errno == errno.ENOSPC
