@@ -26,7 +26,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, upper_bound=100_000, flag_values=flags
     )
     absl_flags.DEFINE_integer(
-        "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1, flag_values=flags
+        "seed", 0, "Of what is random; nothing is at present.", lower_bound=0, upper_bound=2**31 - 1, flag_values=flags
     )
     absl_flags.DEFINE_float("tempo", 1.0, "2.0 plays twice as fast.", flag_values=flags)
     absl_flags.DEFINE_string(

@@ -71,4 +71,7 @@ def open_voice(folder: pathlib.Path) -> Voice:
     missing = sorted({"spectrogram", "inversion"} - set(model.signatures))
     if missing:
         raise InputError(f"{folder}: has no signature {' nor '.join(missing)}; export it again")
+    drawn = model.signatures["spectrogram"].structured_outputs["log_power"].shape[-1]
+    if drawn != spec.n_bins:
+        raise InputError(f"{assets / spec_room.FILE_NAME}: has {spec.n_bins} bins, the model draws {drawn}; export it again")
     return Voice(model=model, spec=spec, **facts)

@@ -14,7 +14,7 @@ from absl import logging
 
 from pnet_tf import command
 from pnet_tf.corpus import INSTRUMENTS
-from pnet_tf.errors import UsageError
+from pnet_tf.errors import InputError, UsageError
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -80,13 +80,17 @@ def main(flags: absl_flags.FlagValues) -> None:
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
     from pnet_tf import trainer, unet  # bring TensorFlow
 
+    try:
+        config = unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands)
+    except InputError as error:
+        raise UsageError(str(error)) from error
     run_dir = pathlib.Path(flags.run_dir or pathlib.Path("runs") / flags.experiment)
     names = ("instrument", "epochs", "steps", "test_every", "batch_size", "window_frames", "loss", "learning_rate")
     names += ("plateau_factor", "plateau_patience", "seed", "strategy", "log_every")
     settings = trainer.Settings(
         data=pathlib.Path(flags.data),
         run_dir=run_dir,
-        config=unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands),
+        config=config,
         **{name: flags[name].value for name in names},
     )
     trainer.train(settings, flag_text=flags.flags_into_string())

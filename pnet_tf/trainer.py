@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import math
 import pathlib
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,7 @@ from pnet_tf.unet import ModelConfig
 Batch = dict[str, tf.Tensor]
 STRATEGIES = ("mirrored", "one")
 _MIN_LEARNING_RATE = 1e-6
+_REASON_CHARACTERS = 120
 # Windows that the mean spectrum per note is learnt from, at most: some 40 minutes.
 _BASELINE_WINDOWS = 480
 
@@ -183,7 +185,7 @@ def _shards_named(shards: ShardSet) -> Iterator[None]:
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError) as error:
-        reason = error.message.split("{{")[0].strip()
+        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", error.message).split())[:_REASON_CHARACTERS]
         raise InputError(
             f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
             f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "

@@ -68,3 +68,10 @@ def test_a_savedmodel_without_our_signatures_is_refused(tiny_model, tmp_path):
     shutil.copytree(tiny_model / "assets", tmp_path / "bare" / "assets", dirs_exist_ok=True)
     with pytest.raises(InputError, match="has no signature inversion nor spectrogram; export it again"):
         open_voice(tmp_path / "bare")
+
+
+def test_a_spec_that_does_not_fit_the_network_is_refused(copy):
+    path = copy / "assets" / "feature_spec.json"
+    path.write_text(path.read_text().replace('"n_fft": 2048', '"n_fft": 1024'))
+    with pytest.raises(InputError, match="has 513 bins, the model draws 1025; export it again"):
+        open_voice(copy)
