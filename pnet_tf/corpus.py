@@ -115,6 +115,14 @@ class Corpus(abc.ABC):
           InputError: the source is damaged, or the disk is full.
         """
 
+    @abc.abstractmethod
+    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The files that a recording is made from; when one of them changes the recording has.
+
+        Raises:
+          KeyError: there is no such recording.
+        """
+
     def release(self, recording: Recording) -> None:  # noqa: B027  (most sources have nothing to remove)
         """Removes what `recordings` wrote for this one; a source's own files stay."""
 

@@ -53,6 +53,10 @@ class FolderCorpus(LabelledCorpus):
         for name in sorted(require_known(self, names)):
             yield self._recording(name, self._audio[name])
 
+    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The audio file and the label file."""
+        return self._audio[name], pathlib.Path(self._labels[name].where)
+
     def _pair_up(self, root: pathlib.Path, split: Split, skipped: collections.Counter[str]) -> Iterator[Labels]:
         audio, more_audio = files_by_stem(root / f"{split}_data", AUDIO_SUFFIXES)
         label_files, more_labels = files_by_stem(root / f"{split}_labels", (".csv",))

@@ -55,6 +55,10 @@ class NpzCorpus(LabelledCorpus):
         )
         super().__init__("npz", labels, instrument, label_rate_hz=label_rate_hz, skipped=collections.Counter())
 
+    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The archive."""
+        return (self._path,)
+
     def recordings(self, names: Sequence[str], scratch: pathlib.Path) -> Iterator[Recording]:
         """The recordings asked for, each waveform as a float32 WAV in `scratch`."""
         for name, waveform, _, _ in _entries(self._path, require_known(self, names)):

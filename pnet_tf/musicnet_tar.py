@@ -83,6 +83,10 @@ class TarCorpus(LabelledCorpus):
         both = (labels[key] for key in sorted(labels) if key in self._audio)
         super().__init__("tar", both, instrument, label_rate_hz=label_rate_hz, skipped=skipped)
 
+    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The archive."""
+        return (self._path,)
+
     def recordings(self, names: Sequence[str], scratch: pathlib.Path) -> Iterator[Recording]:
         """The recordings asked for, in the archive's order; reads it as far as the last of them."""
         missing = require_known(self, names)

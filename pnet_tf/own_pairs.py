@@ -77,6 +77,10 @@ class PairsCorpus(Corpus):
             pair = self._pairs[name]
             yield Recording(name, pair.audio, self._score(pair.score), pair.split, str(pair.score))
 
+    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+        """The audio file and the score."""
+        return self._pairs[name].audio, self._pairs[name].score
+
     def _score(self, path: pathlib.Path) -> Score | InputError:
         try:
             if path.suffix.lower() == ".csv":

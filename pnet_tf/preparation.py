@@ -1,10 +1,14 @@
 """A whole corpus to a shard set: what is done already, what is left, in which worker, and what marks the end."""
 
+import ctypes
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,10 +27,13 @@ from pnet_tf.shard_set import (
     Manifest,
     RecordingEntry,
     open_shard_set,
+    seal,
 )
 from pnet_tf.spec import FeatureSpec, require_same
 
 _PLAN_NAME = "preparation.json"
+# Linux: which signal a process gets when its parent dies (linux/prctl.h).
+_PR_SET_PDEATHSIG = 1
 _SCRATCH_PREFIX = ".scratch-"
 # What a run that was stopped in its first moment leaves behind.
 _FIRST_FILES = {_PLAN_NAME, f".{_PLAN_NAME}.partial", f".{spec_room.FILE_NAME}.partial"}
@@ -63,10 +70,15 @@ def prepare_corpus(plan: Plan) -> Manifest:
     corpus = musicnet.open_corpus(plan.source, plan.instrument)
     if (plan.folder / COMPLETED_NAME).exists():
         _require_same_plan(plan)
-        logging.info("%s: is complete already", plan.folder)
-        return open_shard_set(plan.folder).manifest
+        manifest = open_shard_set(plan.folder).manifest
+        if not _source_changed(plan, corpus, manifest):
+            logging.info("%s: is complete already", plan.folder)
+            return manifest
+        logging.info("%s: the source has changed since; what is new or different is prepared", plan.folder)
+        (plan.folder / COMPLETED_NAME).unlink()
     _claim_folder(plan)
-    entries = {name: entry for name in corpus.names if (entry := _finished_entry(plan, name)) is not None}
+    entries = {name: entry for name in corpus.names if (entry := _finished_entry(plan, corpus, name)) is not None}
+    _remove_others(plan, corpus)
     if entries:
         logging.info("%s: goes on, %d of %d recordings are there", plan.folder, len(entries), len(corpus.names))
     bad: dict[str, str] = {}
@@ -113,7 +125,7 @@ def _finish(
             plan.window_frames,
         )
     write_whole(plan.folder / MANIFEST_NAME, manifest.to_json())
-    write_whole(plan.folder / COMPLETED_NAME, f"{len(ordered)} recordings\n")
+    write_whole(plan.folder / COMPLETED_NAME, seal(plan.folder))
     return manifest
 
 
@@ -130,13 +142,13 @@ def _prepare_missing(
             """The recordings as the source gives them, remembered until they are done."""
             for recording in corpus.recordings(names, pathlib.Path(scratch)):
                 under_way[recording.name] = recording
-                yield _job(plan, recording)
+                yield _job(plan, recording, made_from=_made_from(plan, corpus, recording.name))
 
         results = lanes.run_in_lanes(
             preparer.prepare_recording,
             jobs(),
             n_workers=min(plan.n_workers, len(names)),
-            set_up=_limit_threads,
+            set_up=_set_up_worker,
         )
         for job, result in tqdm.tqdm(results, total=len(names), unit="recording", desc=plan.instrument):
             recording = under_way.pop(job.name)
@@ -144,7 +156,7 @@ def _prepare_missing(
             yield recording, result
 
 
-def _job(plan: Plan, recording: Recording) -> preparer.Job:
+def _job(plan: Plan, recording: Recording, *, made_from: str) -> preparer.Job:
     return preparer.Job(
         name=recording.name,
         audio=recording.audio,
@@ -154,11 +166,14 @@ def _job(plan: Plan, recording: Recording) -> preparer.Job:
         folder=plan.folder,
         spec=plan.spec,
         max_bad_labels=plan.max_bad_labels,
+        made_from=made_from,
     )
 
 
-def _limit_threads() -> None:
-    """In a worker: the workers share the cores, so each computes on one."""
+def _set_up_worker() -> None:
+    """In a worker: the workers share the cores, so each computes on one; none outlives the process that began it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -221,11 +236,45 @@ def _claim_folder(plan: Plan) -> None:
     write_whole(plan.folder / spec_room.FILE_NAME, plan.spec.to_json())
 
 
-def _finished_entry(plan: Plan, name: str) -> RecordingEntry | None:
-    """The entry of a recording that an earlier run finished, if its shard is there with the right size."""
+def _made_from(plan: Plan, corpus: Corpus, name: str) -> str:
+    """Tells a recording's source and settings from changed ones: SHA-256 over sizes, times and split."""
+    facts = [corpus.split_of(name), repr(plan.max_bad_labels)]
+    for path in corpus.source_files(name):
+        status = path.stat()
+        facts += [path.name, str(status.st_size), str(status.st_mtime_ns)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _source_changed(plan: Plan, corpus: Corpus, manifest: Manifest) -> bool:
+    """Whether a finished set differs from what its source is now."""
+    names = {entry.name for entry in manifest.recordings}
+    left_out = set(corpus.names) - names
+    finished_ns = (plan.folder / COMPLETED_NAME).stat().st_mtime_ns
+    return (
+        not names <= set(corpus.names)
+        or not left_out <= set(manifest.skipped)
+        or any(path.stat().st_mtime_ns > finished_ns for name in left_out for path in corpus.source_files(name))
+        or any(_finished_entry(plan, corpus, name) is None for name in names)
+    )
+
+
+def _remove_others(plan: Plan, corpus: Corpus) -> None:
+    """Removes what an earlier run made of recordings that the source no longer has."""
+    for path in plan.folder.glob(f"*{preparer.ENTRY_SUFFIX}"):
+        name = path.name.removesuffix(preparer.ENTRY_SUFFIX)
+        if name not in corpus.names:
+            path.unlink()
+            (plan.folder / f"{name}{preparer.SHARD_SUFFIX}").unlink(missing_ok=True)
+
+
+def _finished_entry(plan: Plan, corpus: Corpus, name: str) -> RecordingEntry | None:
+    """The entry of a recording that an earlier run finished from the same source, if its shard is there whole."""
     path = plan.folder / f"{name}{preparer.ENTRY_SUFFIX}"
     try:
-        entry = RecordingEntry.from_dict(json.loads(path.read_bytes()))
+        fields = json.loads(path.read_bytes())
+        if fields.pop(preparer.MADE_FROM) != _made_from(plan, corpus, name):
+            return None
+        entry = RecordingEntry.from_dict(fields)
         whole = (plan.folder / entry.shard).stat().st_size == entry.size_bytes
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

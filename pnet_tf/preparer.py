@@ -20,6 +20,7 @@ from pnet_tf.spec import FeatureSpec
 
 ENTRY_SUFFIX = ".entry.json"
 SHARD_SUFFIX = ".tfrecord"
+MADE_FROM = "made_from"
 _BLOCK_CHUNKS = 8
 # RMS below which audio is silent: -140 dB, less than the last bit of 24. A float file can go on far below.
 _SILENT_RMS = 1e-7
@@ -38,6 +39,7 @@ class Job:
       folder: the shard set.
       spec: how features are computed.
       max_bad_labels: share of the notes that may lie past the end of the audio.
+      made_from: tells this recording's source from a changed one; kept with the entry.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Job:
     folder: pathlib.Path
     spec: FeatureSpec
     max_bad_labels: float
+    made_from: str = ""
 
 
 def prepare_recording(job: Job) -> RecordingEntry:
@@ -96,7 +99,8 @@ def prepare_recording(job: Job) -> RecordingEntry:
         pitch_frames=tuple(rolls.pianoroll.sum(axis=0, dtype=np.int64).tolist()),
         **dataclasses.asdict(written),
     )
-    write_whole(job.folder / f"{job.name}{ENTRY_SUFFIX}", json.dumps(dataclasses.asdict(entry)) + "\n")
+    fields = dataclasses.asdict(entry) | {MADE_FROM: job.made_from}
+    write_whole(job.folder / f"{job.name}{ENTRY_SUFFIX}", json.dumps(fields) + "\n")
     return entry
 
 

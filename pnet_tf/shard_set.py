@@ -5,6 +5,7 @@ A shard set is a folder with one TFRecord file a recording, `feature_spec.json`,
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import typing
@@ -162,6 +163,12 @@ class ShardSet:
     manifest: Manifest
 
 
+def seal(folder: pathlib.Path) -> str:
+    """What `COMPLETED` holds: the SHA-256 of spec and manifest, so that neither is edited behind a set's back."""
+    names = (spec_room.FILE_NAME, MANIFEST_NAME)
+    return "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+
+
 def open_shard_set(folder: pathlib.Path) -> ShardSet:
     """Opens a prepared corpus and checks that it is whole.
 
@@ -190,6 +197,10 @@ def open_shard_set(folder: pathlib.Path) -> ShardSet:
     manifest = Manifest.from_json(text, where=str(path))
     for entry in manifest.recordings:
         _check_shard(folder / entry.shard, entry)
+    if (folder / COMPLETED_NAME).read_text(encoding="utf-8", errors="replace") != seal(folder):
+        raise InputError(
+            f"{folder}: {spec_room.FILE_NAME} or {MANIFEST_NAME} is not as prepare wrote it; prepare into another folder"
+        )
     return ShardSet(folder, spec, manifest)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from pnet_tf import command, inspect_shards
-from pnet_tf.shard_set import Manifest, RecordingEntry, open_shard_set
+from pnet_tf.shard_set import Manifest, RecordingEntry, open_shard_set, seal
 from pnet_tf.spec import FeatureSpec
 
 
@@ -76,6 +76,7 @@ def test_what_is_no_folder_is_one_line(tmp_path, capsys, name):
 def test_a_set_without_pitches_in_training_is_described(shards, capsys):
     text = (shards / "manifest.json").read_text()
     (shards / "manifest.json").write_text(text.replace('"split": "train"', '"split": "test"'))
+    (shards / "COMPLETED").write_text(seal(shards))
     assert open_shard_set(shards).manifest.trained_pitch_frames() == ()
     assert "pitches     none" in table_of(capsys, shards)
 
@@ -114,5 +115,5 @@ def shards(tmp_path):
         Manifest("violin", "folder", 216, 500, tuple(entries), {"bad": "not readable"}).to_json()
     )
     (tmp_path / "feature_spec.json").write_text(FeatureSpec().to_json())
-    (tmp_path / "COMPLETED").write_text("")
+    (tmp_path / "COMPLETED").write_text(seal(tmp_path))
     return tmp_path

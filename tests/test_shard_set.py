@@ -8,7 +8,7 @@ import pytest
 
 from pnet_tf import shard_set
 from pnet_tf.errors import InputError
-from pnet_tf.shard_set import Manifest, RecordingEntry, open_shard_set
+from pnet_tf.shard_set import Manifest, RecordingEntry, open_shard_set, seal
 from pnet_tf.spec import FeatureSpec
 
 SPEC = FeatureSpec()
@@ -53,7 +53,7 @@ def folder(tmp_path):
         (tmp_path / item.shard).write_bytes(b"11 bytes...")
     (tmp_path / "feature_spec.json").write_text(SPEC.to_json())
     (tmp_path / "manifest.json").write_text(WHOLE.to_json())
-    (tmp_path / "COMPLETED").write_text("3 recordings\n")
+    (tmp_path / "COMPLETED").write_text(seal(tmp_path))
     return tmp_path
 
 
@@ -74,7 +74,19 @@ def test_a_whole_set_is_read_as_it_was_written(folder):
 def test_a_set_has_the_spec_that_it_brings_along(folder):
     spec = FeatureSpec(target_gain=3.0, level_rms=0.1)
     (folder / "feature_spec.json").write_text(spec.to_json())
+    (folder / "COMPLETED").write_text(seal(folder))
     assert open_shard_set(folder).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("feature_spec.json", '"n_fft": 2048', '"n_fft": 1024'), ("manifest.json", '"violin"', '"kazoo"')],
+)
+def test_a_spec_or_manifest_edited_afterwards_is_refused(folder, name, old, new):
+    text = (folder / name).read_text()
+    assert text.count(old) == 1
+    (folder / name).write_text(text.replace(old, new))
+    assert refusal(folder).endswith("is not as prepare wrote it; prepare into another folder")
 
 
 def test_seconds_and_pitches_are_sums_over_the_right_recordings():

@@ -1,0 +1,94 @@
+"""A preparation started again: what its source has now is what the set holds, and only the changed is done again."""
+
+import os
+
+import pytest
+import small_corpus
+from test_preparation import prepare, recordings, source, stop_after  # noqa: F401  (fixtures)
+
+from pnet_tf import preparation
+from pnet_tf.shard_set import open_shard_set
+
+
+@pytest.fixture
+def out(source, tmp_path):  # noqa: F811
+    folder = tmp_path / "out"
+    prepare(source, folder)
+    return folder
+
+
+def names_of(folder):
+    return [entry.name for entry in open_shard_set(folder).manifest.recordings]
+
+
+def test_an_unchanged_source_leaves_a_finished_set_alone(source, out, monkeypatch):  # noqa: F811
+    before, begun = small_corpus.content(out), stop_after(monkeypatch, 99)
+    prepare(source, out)
+    assert begun == [] and small_corpus.content(out) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_corrected_labels_are_prepared_again(source, out, monkeypatch, finished):  # noqa: F811
+    labels = source / "train_labels" / "20.csv"
+    labels.write_text(labels.read_text().replace(",60,", ",61,"))
+    if not finished:
+        (out / "COMPLETED").unlink()
+    begun = stop_after(monkeypatch, 99)
+    manifest = prepare(source, out)
+    assert begun == ["20"]
+    heard = {entry.name: entry.pitch_frames for entry in manifest.recordings}
+    assert heard["20"][60] == 0 and heard["20"][61] > 0 and heard["10"][60] > 0
+    assert open_shard_set(out).manifest.to_json() == manifest.to_json()
+
+
+def test_an_added_recording_comes_in_and_a_removed_one_goes(source, out, monkeypatch):  # noqa: F811
+    for kind, suffix in (("data", "wav"), ("labels", "csv")):
+        (source / f"train_{kind}" / f"20.{suffix}").rename(source / f"train_{kind}" / f"25.{suffix}")
+    begun = stop_after(monkeypatch, 99)
+    prepare(source, out)
+    assert begun == ["25"]
+    assert names_of(out) == ["10", "25", "30", "40"]
+    assert not [name for name in os.listdir(out) if name.startswith("20.")]
+
+
+def test_a_recording_that_moves_to_the_test_is_prepared_again(source, out):  # noqa: F811
+    for kind, suffix in (("data", "wav"), ("labels", "csv")):
+        (source / f"train_{kind}" / f"20.{suffix}").rename(source / f"test_{kind}" / f"20.{suffix}")
+    manifest = prepare(source, out)
+    assert {entry.name: entry.split for entry in manifest.recordings}["20"] == "test"
+
+
+def test_what_was_left_out_is_tried_again_when_it_is_mended(source, tmp_path, monkeypatch):  # noqa: F811
+    audio = source / "train_data" / "20.wav"
+    good, out = audio.read_bytes(), tmp_path / "out"
+    audio.write_bytes(b"RIFF")
+    prepare(source, out, skip_bad=True)
+    begun = stop_after(monkeypatch, 99)
+    prepare(source, out)
+    assert begun == [] and names_of(out) == ["10", "30", "40"]
+    audio.write_bytes(good)
+    os.utime(audio, ns=((out / "COMPLETED").stat().st_mtime_ns + 10**9,) * 2)
+    prepare(source, out)
+    assert begun == ["20"] and names_of(out) == ["10", "20", "30", "40"]
+
+
+def test_other_limits_for_labels_count_as_a_change(source, out, monkeypatch):  # noqa: F811
+    begun = stop_after(monkeypatch, 99)
+    prepare(source, out, max_bad_labels=0.5)
+    assert sorted(begun) == ["10", "20", "30", "40"]
+
+
+def test_workers_end_with_the_process_that_began_them():
+    """The signal is asked for in each worker; asked for here it is only set and read back."""
+    import ctypes
+    import signal
+    import subprocess
+    import sys
+
+    program = (
+        "import ctypes; from pnet_tf import preparation; preparation._set_up_worker(); "
+        "got = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(got)); print(got.value)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == signal.SIGKILL
+    assert preparation._PR_SET_PDEATHSIG == 1 and ctypes
