@@ -22,13 +22,16 @@ EXPECTED = (
 )
 
 
-def open_corpus(source: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> Corpus:
+def open_corpus(
+    source: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None
+) -> Corpus:
     """The recordings of one instrument in a source.
 
     Args:
       source: a file or a folder; what it is shows in its content.
       instrument: a name of `INSTRUMENTS`.
       label_rate_hz: rate of the sample counts in label files; None is MusicNet's.
+      part: for pairs, the part of each score that plays, by name or number.
 
     Raises:
       UsageError: there is no such instrument.
@@ -37,18 +40,18 @@ def open_corpus(source: pathlib.Path, instrument: str, *, label_rate_hz: int | N
     source, instrument = pathlib.Path(source), require_instrument(instrument)
     if not source.exists():
         raise InputError(f"{source}: does not exist, expected {EXPECTED}")
-    corpus = _open(source, instrument, label_rate_hz)
+    corpus = _open(source, instrument, label_rate_hz, part)
     require_some(corpus, source, instrument, EXPECTED)
     return corpus
 
 
-def _open(source: pathlib.Path, instrument: str, label_rate_hz: int | None) -> Corpus:
+def _open(source: pathlib.Path, instrument: str, label_rate_hz: int | None, part: str | None) -> Corpus:
     if source.is_dir():
         if (root := find_root(source)) is not None:
             return FolderCorpus(root, instrument, label_rate_hz=label_rate_hz)
         downloads = [source / name for name in DOWNLOADS if (source / name).is_file()]
         if not downloads:
-            return PairsCorpus(source, instrument, label_rate_hz=label_rate_hz)
+            return PairsCorpus(source, instrument, label_rate_hz=label_rate_hz, part=part)
         source = downloads[0]
     if is_npz(source):
         return NpzCorpus(source, instrument, test_ids=TEST_IDS, label_rate_hz=label_rate_hz)

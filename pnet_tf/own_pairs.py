@@ -45,13 +45,14 @@ class PairsCorpus(Corpus):
     Without a `test` folder the last tenth of the pairs by name, at least one of three, is the test split.
     """
 
-    def __init__(self, root: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> None:
+    def __init__(self, root: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None) -> None:
         """Pairs up the files, and reads the label files among the scores.
 
         Args:
           root: the folder.
           instrument: a name of `INSTRUMENTS`; a label file's other instruments make a recording unfit.
           label_rate_hz: rate of the label times; None is MusicNet's.
+          part: the part that plays in the recordings, by name or number, for scores of several.
 
         Raises:
           InputError: a label file is wrong, or two pairs have one name.
@@ -59,6 +60,7 @@ class PairsCorpus(Corpus):
         self.kind = "pairs"
         self._instrument_id = INSTRUMENTS[instrument]
         self._label_rate_hz = label_rate_hz
+        self._part = part
         skipped: collections.Counter[str] = collections.Counter()
         pairs = _all_pairs(root, skipped)
         unfit, reasons = _without_the_instrument_alone(pairs, self._instrument_id)
@@ -85,7 +87,7 @@ class PairsCorpus(Corpus):
         try:
             if path.suffix.lower() == ".csv":
                 return read_labels(path, sample_rate_hz=self._label_rate_hz, instrument=self._instrument_id)
-            return read_score(path)
+            return read_score(path, part=self._part)
         except InputError as error:
             return error
 

@@ -52,6 +52,7 @@ class Plan:
     validation_share: float = 0.1
     window_frames: int = 864
     skip_bad: bool = False
+    part: str | None = None
 
 
 def prepare_corpus(plan: Plan) -> Manifest:
@@ -67,7 +68,7 @@ def prepare_corpus(plan: Plan) -> Manifest:
       InputError: the source cannot be used; the folder holds something else; a recording cannot be used (those that
         can are finished and kept).
     """
-    corpus = musicnet.open_corpus(plan.source, plan.instrument)
+    corpus = musicnet.open_corpus(plan.source, plan.instrument, part=plan.part)
     if (plan.folder / COMPLETED_NAME).exists():
         _require_same_plan(plan)
         manifest = open_shard_set(plan.folder).manifest
@@ -200,6 +201,7 @@ def _plan_text(plan: Plan) -> str:
         "source": os.path.abspath(plan.source),
         "validation_share": plan.validation_share,
         "window_frames": plan.window_frames,
+        "part": plan.part,
     }
     return json.dumps(fields, indent=1, sort_keys=True) + "\n"
 

@@ -70,6 +70,9 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         lower_bound=16,
         flag_values=flags,
     )
+    absl_flags.DEFINE_string(
+        "part", None, "The part that plays, by name or number, where your own scores have several.", flag_values=flags
+    )
     absl_flags.DEFINE_bool(
         "skip_bad", False, "Finish without the recordings that cannot be used.", flag_values=flags
     )
@@ -115,6 +118,7 @@ def _prepare(flags: absl_flags.FlagValues, instrument: str) -> None:
         validation_share=flags.validation_share,
         window_frames=flags.window_frames,
         skip_bad=flags.skip_bad,
+        part=flags.part,
     )
     manifest = preparation.prepare_corpus(plan)
     minutes = {split: manifest.seconds(split, plan.spec) / 60 for split in ("train", "validation", "test")}

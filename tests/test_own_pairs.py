@@ -112,3 +112,15 @@ def test_a_score_that_cannot_be_read_is_handed_on_and_the_walk_goes_on(tmp_path)
     bad, good = PairsCorpus(tmp_path, "violin").recordings(["a", "b"], tmp_path)
     assert isinstance(bad.score, InputError) and "a.mid" in str(bad.score)
     assert [note.pitch for note in good.score.notes] == [60]
+
+
+def test_of_a_score_with_two_parts_the_named_one_plays(tmp_path):
+    add(tmp_path, "a")
+    track = MIDI[14:]
+    other = track.replace(b"\x90\x3c", b"\x91\x43").replace(b"\x80\x3c", b"\x81\x43")
+    two = MIDI[:8] + b"\x00\x01\x00\x02" + MIDI[12:14] + track + other
+    (tmp_path / "a.mid").write_bytes(two)
+    (asked,) = PairsCorpus(tmp_path, "violin").recordings(["a"], tmp_path)
+    assert isinstance(asked.score, InputError) and "--part" in str(asked.score)
+    (named,) = PairsCorpus(tmp_path, "violin", part="2").recordings(["a"], tmp_path)
+    assert [note.pitch for note in named.score.notes] == [67]
