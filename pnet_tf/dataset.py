@@ -153,7 +153,7 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan) -> tf.data.
     n_chunks = -(-(plan.window_frames - 1) // chunk_frames) + 1
 
     def read(row: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One window from the chunks that it touches: dicts as `training_windows` gives, without the batch."""
+        """One window, [window_frames, ...], from the chunks that it touches: dicts as `training_windows` gives."""
         recording, first_frame = row[0], row[1]
         chunk = first_frame // chunk_frames
         offset = byte_offsets[first_chunk[recording] + chunk]
