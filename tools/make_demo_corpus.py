@@ -109,7 +109,8 @@ def main(flags: absl_flags.FlagValues) -> None:
                 rows = [(start, end, instrument, pitch, 0.0, 0.0, "") for start, end, pitch in notes]
                 csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
         except (OSError, soundfile.LibsndfileError) as error:
-            audio.with_suffix(".wav").unlink(missing_ok=True)
+            if audio.parent.is_dir():
+                audio.with_suffix(".wav").unlink(missing_ok=True)
             raise InputError(f"{out}: cannot write the corpus ({error})") from error
     logging.info("wrote 4 recordings to learn from and 1 to test on to %s", out)
 
