@@ -335,7 +335,7 @@ def die_on_20(job):
 @pytest.mark.slow
 def test_a_process_that_dies_is_named_with_its_recording_and_the_rest_goes_on(source, tmp_path, monkeypatch):
     monkeypatch.setattr(preparer, "prepare_recording", die_on_20)
-    monkeypatch.setattr(preparation, "_limit_threads", os.getpid)
+    monkeypatch.setattr(preparation, "_set_up_worker", os.getpid)
     with pytest.raises(InputError) as caught:
         prepare(source, tmp_path / "out", n_workers=2)
     assert "its worker process died" in str(caught.value)
