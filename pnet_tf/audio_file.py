@@ -85,15 +85,6 @@ def audio_info(path: pathlib.Path) -> AudioInfo:
         return _info(file)
 
 
-def audio_seconds(path: pathlib.Path) -> float:
-    """Length of an audio file in seconds, from its header alone.
-
-    Raises:
-      AudioError: there is no such file, or it is no audio file.
-    """
-    return audio_info(path).seconds
-
-
 def read_waveform(path: pathlib.Path, spec: FeatureSpec) -> np.ndarray:
     """The sound of a file as one channel at the spec's rate; several channels are averaged.
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pnet_tf import audio_file
-from pnet_tf.audio_file import AudioError, audio_info, audio_seconds, read_waveform, resample, write_wav
+from pnet_tf.audio_file import AudioError, audio_info, read_waveform, resample, write_wav
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 
@@ -100,7 +100,7 @@ def test_info_comes_from_the_header(tmp_path):
     info = audio_info(written(tmp_path / "a.flac", np.zeros((24000, 2)), rate_hz=48000))
     assert info == audio_file.AudioInfo(48000, 24000, 2, "FLAC", "PCM_16")
     assert info.seconds == 0.5
-    assert audio_seconds(tmp_path / "a.flac") == 0.5
+    assert audio_info(tmp_path / "a.flac").seconds == 0.5
 
 
 # --- resampling
