@@ -13,6 +13,11 @@ EPSILON = 1e-5
 KERNEL_FRAMES = 3
 
 
+def whole_precision() -> str:
+    """The type of the variables under the policy in force: float32, or float64; never a half."""
+    return keras.config.dtype_policy().variable_dtype
+
+
 @keras.saving.register_keras_serializable(package="pnet_tf")
 class PadFrames(layers.Layer):
     """Zero frames at the end, up to a whole multiple: [batch, frames, channels] -> [batch, padded, channels]."""
@@ -60,14 +65,14 @@ class InstanceNorm(layers.Layer):
 
     The second input, `score` [batch, frames, pitches], is the unpadded network input: it says how many of the frames
     of `x` are real at this level. Those that are not become 0, so that the convolution after it sees at the end what it
-    sees at the start. Float32 whatever the policy.
+    sees at the start. Never in halves: float32 under a policy of mixed precision.
 
     Source: Ulyanov et al. 2016 (arXiv 1607.08022) without scale and shift, biased variance, as PyTorch's
     `InstanceNorm1d(affine=False)`; tests/test_blocks.py checks the values.
     """
 
     def __init__(self, frames_per_step: int, epsilon: float = EPSILON, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(**{"dtype": whole_precision(), **kwargs})
         self.frames_per_step = frames_per_step
         self.epsilon = epsilon
 
@@ -141,6 +146,10 @@ class BandConv(layers.Layer):
 
 def convolve(x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_FRAMES) -> Any:
     """A convolution over time: [batch, frames, any] -> [batch, frames, n_channels]."""
+    return _convolution(n_channels, kernel_frames, name=name)(x)
+
+
+def _convolution(n_channels: int, kernel_frames: int, *, name: str) -> layers.Layer:
     return layers.Conv1D(
         n_channels,
         kernel_frames,
@@ -149,7 +158,19 @@ def convolve(x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_
         kernel_initializer="glorot_normal",
         bias_initializer="zeros",
         name=name,
-    )(x)
+    )
+
+
+def _before_norm(layer: layers.Layer, x: Any) -> Any:
+    """Applies a convolution whose output a norm follows, and fixes its bias at 0; shapes as the layer's.
+
+    The norm takes the mean of each channel away and the bias with it, so its gradient is 0 but for rounding. Adam makes
+    steps of full size of that rounding, and in a window without any onset the norms blow it up: trainings that should be
+    equal part.
+    """
+    y = layer(x)
+    layer.bias.trainable = False
+    return y
 
 
 def normalise(x: Any, score: Any, *, level: int, name: str) -> Any:
@@ -160,7 +181,8 @@ def normalise(x: Any, score: Any, *, level: int, name: str) -> Any:
 
 def conv_norm(x: Any, score: Any, n_channels: int, *, level: int, name: str) -> Any:
     """Convolution, instance norm, leaky ReLU: [batch, frames, any] -> [batch, frames, n_channels]."""
-    return normalise(convolve(x, n_channels, name=name), score, level=level, name=name)
+    x = _before_norm(_convolution(n_channels, KERNEL_FRAMES, name=name), x)
+    return normalise(x, score, level=level, name=name)
 
 
 def halve(x: Any, *, name: str) -> Any:
@@ -170,7 +192,7 @@ def halve(x: Any, *, name: str) -> Any:
 
 def double(x: Any, score: Any, n_channels: int, *, kernel_frames: int, level: int, name: str) -> Any:
     """Transposed convolution by two, then norm: [batch, frames, any] -> [batch, 2 * frames, n_channels]."""
-    x = layers.Conv1DTranspose(
+    layer = layers.Conv1DTranspose(
         n_channels,
         kernel_frames,
         strides=2,
@@ -178,7 +200,8 @@ def double(x: Any, score: Any, n_channels: int, *, kernel_frames: int, level: in
         kernel_initializer="glorot_normal",
         bias_initializer="zeros",
         name=name,
-    )(x)
+    )
+    x = _before_norm(layer, x)
     return normalise(x, score, level=level, name=name)
 
 
@@ -191,9 +214,9 @@ def multi_band_residual(x: Any, score: Any, *, n_bands: int, name: str) -> Any:
 
     Source: Wang & Yang 2019 (arXiv 1811.04357), section 3.3.
     """
-    y = BandConv(n_bands, name=f"{name}_conv1")(x)
+    y = _before_norm(BandConv(n_bands, name=f"{name}_conv1"), x)
     y = normalise(y, score, level=0, name=f"{name}_conv1")
-    y = BandConv(n_bands, name=f"{name}_conv2")(y)
+    y = _before_norm(BandConv(n_bands, name=f"{name}_conv2"), y)
     y = InstanceNorm(1, name=f"{name}_conv2_norm")(y, score)
     bands = layers.Add(name=f"{name}_bands")([x, y])
     return layers.Add(name=f"{name}_out")([x, bands])

@@ -152,6 +152,7 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
     for index, n_bands in enumerate(config.bands):
         x = blocks.multi_band_residual(x, pianoroll, n_bands=n_bands, name=f"texture{index}")
     x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
-    x = layers.LeakyReLU(negative_slope=blocks.NEGATIVE_SLOPE, dtype="float32", name="bins_act")(x)
-    log_power = blocks.CropFrames(name="log_power", dtype="float32")(x, pianoroll)  # [batch, frames, n_bins]
+    whole = blocks.whole_precision()
+    x = layers.LeakyReLU(negative_slope=blocks.NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)
+    log_power = blocks.CropFrames(name="log_power", dtype=whole)(x, pianoroll)  # [batch, frames, n_bins]
     return keras.Model({"pianoroll": pianoroll, "onset_offset": onset_offset}, log_power, name="performance_net")

@@ -5,7 +5,7 @@ import numpy as np
 import numpy_network
 import pytest
 
-from pnet_tf import render, unet
+from pnet_tf import blocks, render, unet
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
@@ -124,3 +124,35 @@ def test_a_config_out_of_range_is_refused(fields, message):
 def test_what_is_no_config_is_refused_with_its_place(text):
     with pytest.raises(InputError, match=r"^here: "):
         ModelConfig.from_json(text, where="here")
+
+
+def test_biases_before_norms_are_fixed_and_mean_nothing():
+    """Whatever they are, the output is the same: learning them would be following rounding."""
+    keras.utils.set_random_seed(0)
+    model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2, 4)))
+    learnt = [variable.path for variable in model.trainable_variables if variable.path.endswith("bias")]
+    assert learnt == ["bins/bias"]
+    fixed = [variable for variable in model.variables if not variable.trainable]
+    assert len(fixed) == 16 + 4 + 8 + 2 * 2 and not any(np.any(variable.numpy()) for variable in fixed)
+    random = np.random.default_rng(0)
+    rolls = {name: (random.random((1, 48, SPEC.n_pitches)) < 0.1).astype(np.float32) for name in model.input}
+    before = model(rolls, training=False).numpy()
+    for variable in fixed:
+        variable.assign(random.normal(size=variable.shape))
+    np.testing.assert_allclose(model(rolls, training=False).numpy(), before, atol=2e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_norms_and_output_are_never_halves(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, bands=(2, 4)))
+    finally:
+        keras.config.set_dtype_policy(before)
+    whole, compute = ("float64", "float64") if policy == "float64" else ("float32", policy.removeprefix("mixed_"))
+    norms = [layer for layer in model.layers if isinstance(layer, blocks.InstanceNorm)]
+    assert len(norms) == 16 + 4 + 8 + 2 * 2
+    assert {layer.compute_dtype for layer in norms} == {whole} == {variable.dtype for variable in model.variables}
+    assert model.output.dtype == whole
+    assert model.get_layer("encoder0_conv1").compute_dtype == model.get_layer("texture0_conv1").compute_dtype == compute
