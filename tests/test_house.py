@@ -64,8 +64,10 @@ MAY_IMPORT = {
     "export_command": {"errors", "spec", "command", "export", "run_folder"},
     "savedmodel": {"errors", "spec"},
     "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
-    "picture": SCORE,
-    "perform*": SCORE | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
+    "panels": {"spec"},
+    "picture": SCORE | {"panels"},
+    "perform*": SCORE
+    | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "panels", "command", "perform*"},
     "bench": {"errors", "command", "files", "bench_stages", "bench_timing"},
     "bench_timing": set(),
     "curves": {"errors", "command", "picture"},
@@ -73,13 +75,14 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", "dataset", "loss", "trainer"),
     *("summaries", "train", "export*", "metrics", "evaluate*"),
 ]
-WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus", "picture"]
+WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW += ["picture", "panels"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
