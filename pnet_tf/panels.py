@@ -87,11 +87,15 @@ def draw_notes(
       max_labels: names that there is room for.
     """
     heard = np.flatnonzero(sounding.any(axis=0)) if len(sounding) else np.array([], int)
-    used = sorted({int(pitch) for pitch in heard} | {pitch for _, pitch in onsets}) or [60]
+    used = sorted({int(pitch) for pitch in heard} | {pitch for _, pitch in onsets})
+    axes.set_ylabel("notes (onsets red)", fontsize=9)
+    if not used:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no notes", color=GREY, fontsize=9, ha="center", va="center", transform=axes.transAxes)
+        return
     low, high = used[0] - 1, used[-1] + 1
     axes.set_ylim(low - 0.5, high + 0.5)
     axes.set_yticks(ticks := _spaced(used, (high - low + 1) / max_labels), [pitch_name(p) for p in ticks])
-    axes.set_ylabel("notes (onsets red)", fontsize=9)
     axes.hlines(used, *view_sec, color=LIGHT, lw=0.6, zorder=0)
     if len(sounding):
         shown = grouped(sounding).any(axis=1)[:, max(low, 0) : high + 1]

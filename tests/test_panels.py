@@ -55,6 +55,12 @@ def test_names_of_neighbouring_notes_do_not_crowd():
     assert axes.get_yticklabels()[0].get_text() == "E2"
 
 
+def test_a_panel_without_notes_says_so():
+    axes = Figure().add_subplot()
+    panels.draw_notes(axes, np.zeros((10, 128), bool), [], frames_sec=(0, 1), view_sec=(0, 1), max_labels=10)
+    assert ([text.get_text() for text in axes.texts], len(axes.get_yticks())) == (["no notes"], 0)
+
+
 def test_what_is_no_number_is_grey_and_the_rest_keeps_its_colour():
     axes = Figure().add_subplot()
     levels = np.array([[np.nan, 0.0], [-80.0, -40.0]])  # [columns, rows]
