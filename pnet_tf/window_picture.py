@@ -20,6 +20,11 @@ _DIFFERENCE_DB = 30.0
 _QUIET_DB = -40.0
 
 
+def _highest_log_power(spec: FeatureSpec) -> float:
+    """Log power that no bin of a waveform within -1 to 1 exceeds: that of the sum of its Hann window."""
+    return math.log1p((spec.target_gain * spec.n_fft / 2) ** 2)
+
+
 def draw_window(
     *,
     pianoroll: np.ndarray,
@@ -72,8 +77,7 @@ def _levels(
     target: np.ndarray, prediction: np.ndarray, spec: FeatureSpec, edges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Target and prediction in dB, float [columns, rows] each, and what 0 dB is."""
-    # No bin of a waveform within -1 to 1 is louder than the sum of its Hann window.
-    highest = math.log1p((spec.target_gain * spec.n_fft / 2) ** 2)
+    highest = _highest_log_power(spec)
     powers = [
         panels.power_from_log_power(panels.grouped(np.clip(values, 0, highest, dtype=np.float32)), spec)
         for values in (target, prediction)

@@ -31,6 +31,14 @@ def window(pitch=69, **changes):
 
 @pytest.fixture
 def figures(monkeypatch):
+    """The figures that would have been rendered."""
+    kept = []
+    monkeypatch.setattr(window_picture, "_pixels", kept.append)
+    return kept
+
+
+@pytest.fixture
+def rendered(monkeypatch):
     """The figures that were rendered."""
     kept, render = [], window_picture._pixels
     monkeypatch.setattr(window_picture, "_pixels", lambda figure: kept.append(figure) or render(figure))
@@ -48,22 +56,23 @@ def colour_at(figure, pixels, axes, time_sec, height):
     return pixels[len(pixels) - 1 - int(y), int(x)].astype(int)
 
 
-def test_the_pixels_are_where_note_and_tone_are(figures):
+def test_the_pixels_are_where_note_and_tone_are(rendered):
     pixels = window_picture.draw_window(**window(prediction=log_power(12.0)))
     assert (pixels.dtype, pixels.shape[1:]) == (np.uint8, (1300, 3))
-    roll, target, prediction, difference = figures[0].axes[:4]
+    (figure,) = rendered
+    roll, target, prediction, difference = figure.axes[:4]
     inside, before = 61 + 200 / RATE_HZ, 61 + 50 / RATE_HZ
     a4 = np.log2(440)
-    assert colour_at(figures[0], pixels, roll, inside, 69).tolist() == [0x2A, 0x6F, 0x97]
-    assert colour_at(figures[0], pixels, roll, before, 69.3).tolist() == [255, 255, 255]
-    assert colour_at(figures[0], pixels, roll, 61 + FIRST / RATE_HZ, 69.2) == pytest.approx([0xC8, 0x55, 0x3D], abs=20)
+    assert colour_at(figure, pixels, roll, inside, 69).tolist() == [0x2A, 0x6F, 0x97]
+    assert colour_at(figure, pixels, roll, before, 69.3).tolist() == [255, 255, 255]
+    assert colour_at(figure, pixels, roll, 61 + FIRST / RATE_HZ, 69.2) == pytest.approx([0xC8, 0x55, 0x3D], abs=20)
     for axes in (target, prediction):
-        assert colour_at(figures[0], pixels, axes, inside, a4).sum() > 600  # magma's bright end
-        assert colour_at(figures[0], pixels, axes, before, a4).sum() < 20
-        assert colour_at(figures[0], pixels, axes, inside, a4 + 1).sum() < 20
-    red, _, blue = colour_at(figures[0], pixels, difference, inside, a4)
+        assert colour_at(figure, pixels, axes, inside, a4).sum() > 600  # magma's bright end
+        assert colour_at(figure, pixels, axes, before, a4).sum() < 20
+        assert colour_at(figure, pixels, axes, inside, a4 + 1).sum() < 20
+    red, _, blue = colour_at(figure, pixels, difference, inside, a4)
     assert red > blue + 60  # 12 dB too loud
-    assert min(colour_at(figures[0], pixels, difference, before, a4)) > 240
+    assert min(colour_at(figure, pixels, difference, before, a4)) > 240
 
 
 @pytest.mark.parametrize("difference_db", [-12.0, 0.0, 12.0])
@@ -125,6 +134,22 @@ def test_a_wild_prediction_is_drawn(figures, value):
     if not np.isnan(value):
         assert np.isfinite(difference).all()
         assert (predicted.min() > 0) if value > 0 else (predicted.max() == pytest.approx(-80, abs=1e-3))
+
+
+def test_a_picture_of_wild_values_and_letters_comes_out():
+    """Of 東京, which the font may lack, and of infinities."""
+    prediction = np.random.default_rng(0).normal(0, 1e3, (N_FRAMES, SPEC.n_bins)).astype(np.float32)
+    prediction[:100], prediction[100:200], prediction[200:300] = np.nan, np.inf, -np.inf
+    pixels = window_picture.draw_window(**window(prediction=prediction, title="東京 $x$"))
+    assert pixels.shape[2] == 3
+    assert pixels.std() > 30
+
+
+def test_no_waveform_is_above_the_highest_log_power():
+    from pnet_tf import stft
+
+    loudest = stft.log_power(np.ones((1, 20 * SPEC.hop_samples), np.float32), SPEC).numpy().max()
+    assert window_picture._highest_log_power(SPEC) == pytest.approx(loudest, abs=1e-4)
 
 
 def test_the_gain_does_not_move_the_levels(figures):
