@@ -136,8 +136,6 @@ def _inversion(spec: FeatureSpec) -> tf.types.experimental.PolymorphicFunction:
         """Float32 [frames, bins] to [samples]; what is NaN is silent."""
         said = tf.where(tf.math.is_nan(log_power), 0.0, log_power)
         magnitude = stft.magnitude_from_log_power(said[tf.newaxis], spec)
-        # No bin of a waveform within -1 to 1 is above n_fft / 2; squares of what a network can say overflow.
-        magnitude /= tf.maximum(tf.reduce_max(magnitude) / (spec.n_fft / 2), 1.0)
         waveform = griffin_lim(magnitude, spec, iterations=_ITERATIONS)[0]
         return waveform / tf.maximum(tf.reduce_max(tf.abs(waveform)), 1.0)
 
