@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tqdm
 from absl import logging
 
-from pnet_tf import audio_file, picture, render, savedmodel
+from pnet_tf import audio_file, panels, picture, render, savedmodel
 from pnet_tf.errors import InputError
 from pnet_tf.instruments import RANGES
 from pnet_tf.perform_plan import Task
@@ -141,5 +141,5 @@ def _outside_range(score: Score, voice: Voice) -> dict[int, int]:
 
 
 def _name_pitches(counts: dict[int, int]) -> str:
-    named = [f"{picture.pitch_name(pitch)} ({n} {'note' if n == 1 else 'notes'})" for pitch, n in counts.items()]
+    named = [f"{panels.pitch_name(pitch)} ({n} {'note' if n == 1 else 'notes'})" for pitch, n in counts.items()]
     return ", ".join(named)

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "unet": {"errors", "spec", "blocks"},
     "loss": {"spec"},
     "griffin_lim": {"spec", "stft"},
-    "summaries": {"spec", "stft", "griffin_lim"},
+    "summaries": {"spec", "stft", "griffin_lim", "window_picture"},
     "schedule": set(),
     "baseline": {"errors", "spec"},
     "checkpoint": {"errors", "spec", "schedule", "files"},
@@ -64,8 +64,11 @@ MAY_IMPORT = {
     "export_command": {"errors", "spec", "command", "export", "run_folder"},
     "savedmodel": {"errors", "spec"},
     "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
-    "picture": SCORE,
-    "perform*": SCORE | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "command", "perform*"},
+    "panels": {"spec"},
+    "picture": SCORE | {"panels"},
+    "window_picture": {"spec", "panels"},
+    "perform*": SCORE
+    | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "panels", "command", "perform*"},
     "bench": {"errors", "command", "files", "bench_stages", "bench_timing"},
     "bench_timing": set(),
     "curves": {"errors", "command", "picture"},
@@ -73,13 +76,14 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", "dataset", "loss", "trainer"),
-    *("summaries", "train", "export*", "metrics", "evaluate*"),
+    *("summaries", "window_picture", "train", "export*", "metrics", "evaluate*"),
 ]
-WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus", "picture"]
+WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 

@@ -187,8 +187,3 @@ def test_curves_skip_what_was_not_measured(figures):
 def test_a_curve_of_another_length_is_refused():
     with pytest.raises(InputError, match="'training' has 2 points, expected 3"):
         picture.draw_curve("x.png", [1, 2, 3], {"training": [1, 2]})
-
-
-@pytest.mark.parametrize(("pitch", "name"), [(69, "A4"), (60, "C4"), (61, "C♯4"), (0, "C-1"), (127, "G9")])
-def test_pitches_have_names(pitch, name):
-    assert picture.pitch_name(pitch) == name
