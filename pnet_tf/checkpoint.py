@@ -1,21 +1,33 @@
-"""Saving and restoring a training: weights, optimizer and progress, each checkpoint whole or not there."""
+"""What a training keeps on disk: weights, and checkpoints that are whole or not there, written while it goes on."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
-import shutil
-import warnings
+import struct
+import time
 import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 
 from pnet_tf.errors import InputError
 from pnet_tf.files import require_space
 from pnet_tf.schedule import Plateau
 
-_WEIGHTS, _OPTIMIZER, _PROGRESS = "model.weights.h5", "optimizer.npz", "progress.json"
+_PREFIX, _SUFFIX = "step-", ".npz"
+_PROGRESS = "progress"
+# What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, ArithmeticError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,29 +35,92 @@ class Progress:
     """How far a training is.
 
     Attributes:
-      step: optimizer steps taken; with the seed it is also the position in the data.
+      step: optimizer steps taken.
       plateau: the schedule's state, with the best validation loss.
+      seed: of the run. With step and batch size it is also the position in the data: window `step * batch_size` of the
+        one order that the seed gives is next.
+      epoch: whole epochs taken.
+      validated_step: the last step after which the validation loss was measured.
     """
 
     step: int
     plateau: Plateau
+    seed: int = 0
+    epoch: int = 0
+    validated_step: int = 0
+
+    def to_json(self) -> str:
+        """As JSON, which `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Progress":
+        """The progress that `to_json` wrote; raises TypeError, KeyError or ValueError where it is none."""
+        fields = json.loads(text)
+        return cls(**{**fields, "plateau": Plateau(**fields["plateau"])})
 
 
-def save_weights(path: pathlib.Path, model: keras.Model) -> None:
-    """Writes a model's weights, whole or not at all.
+# --- values
+
+
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+    """A copy of a model's weights by path, `encoder0_conv1/kernel` for one: float [...] as each weight."""
+    return {variable.path: _value(variable) for variable in model.variables}
+
+
+def optimizer_state_of(optimizer: keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
+    """A copy of an optimizer's variables [...], numbered in the order in which they were built."""
+    return {f"{index:05d}": _value(variable) for index, variable in enumerate(optimizer.variables)}
+
+
+def assign_weights(model: keras.Model, arrays: Arrays) -> None:
+    """Gives a model the weights that `weights_of` copied.
+
+    Raises:
+      ValueError: one is missing, superfluous, or of another shape.
+    """
+    _assign({variable.path: variable for variable in model.variables}, arrays)
+
+
+def assign_optimizer_state(optimizer: keras.optimizers.Optimizer, arrays: Arrays) -> None:
+    """Gives an optimizer the state that `optimizer_state_of` copied; raises as `assign_weights`."""
+    _assign({f"{index:05d}": variable for index, variable in enumerate(optimizer.variables)}, arrays)
+
+
+def _value(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def _assign(variables: Mapping[str, keras.Variable], arrays: Arrays) -> None:
+    if different := sorted(set(variables) ^ set(arrays)):
+        raise ValueError(f"{len(different)} weights are there or here alone, {different[0]} for one")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise ValueError(f"{name} has shape {list(arrays[name].shape)}, expected {list(variable.shape)}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+# --- files
+
+
+def save_weights(path: pathlib.Path, weights: Arrays) -> None:
+    """Writes weights, whole or not at all, as a NumPy archive with a checksum on each array.
 
     Args:
-      path: a name that ends in `.weights.h5`.
-      model: the model.
+      path: a name that ends in `.npz`.
+      weights: from `weights_of`.
 
     Raises:
       OSError: the file cannot be written.
     """
-    partial = path.with_name(f".partial.{path.name}")
-    # HDF5 crashes the process when the disk fills up under it.
-    require_space(path.parent, _weight_bytes(model))
+    partial = path.with_name(f".{path.name}.partial")
+    require_space(path.parent, sum(array.nbytes for array in weights.values()))
     try:
-        model.save_weights(partial, overwrite=True)
+        with partial.open("wb") as file:
+            np.savez(file, **weights)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -60,87 +135,147 @@ def load_weights(path: pathlib.Path, model: keras.Model) -> None:
     if not path.exists():
         raise InputError(f"{path}: no weights there; train until the first validation, or give another run folder")
     try:
-        # Of a layer that the file does not hold Keras only warns, and leaves it as it was.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
+        assign_weights(model, _read(path))
+    except _DAMAGED as error:
         raise InputError(f"{path}: cannot read the weights ({error})") from error
 
 
-def save_checkpoint(
-    folder: pathlib.Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress
-) -> None:
-    """Writes a checkpoint, then removes older ones.
-
-    Args:
-      folder: where the checkpoints of a run are; made when it is missing.
-      model: its weights are saved.
-      optimizer: all its variables are saved.
-      progress: how far the training is.
-
-    Raises:
-      OSError: the disk is full; the older checkpoint stays.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    older = _checkpoints(folder)
-    partial = folder / ".partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
-        variables = [np.asarray(variable) for variable in optimizer.variables]
-        np.savez(partial / _OPTIMIZER, **{f"{index:05d}": value for index, value in enumerate(variables)})
-        require_space(partial, _weight_bytes(model))
-        model.save_weights(partial / _WEIGHTS)
-        (partial / _PROGRESS).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
-        target = folder / f"step-{progress.step:09d}"
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    for path in older:
-        if path != target:
-            shutil.rmtree(path, ignore_errors=True)
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    # Of a damaged file numpy would leave its own handle open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
-def restore_newest(
-    folder: pathlib.Path, model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> Progress | None:
-    """Puts the newest checkpoint into model and optimizer.
+# --- checkpoints
+
+
+def checkpoints_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Checkpoints of a run, oldest first."""
+    return sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}")) if folder.is_dir() else []
+
+
+def pack(parts: Mapping[str, Arrays], progress: Progress) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint: those of each part below its name, and the progress as JSON, uint8 [bytes]."""
+    arrays = {f"{part}/{name}": array for part, values in parts.items() for name, array in values.items()}
+    return {**arrays, _PROGRESS: np.frombuffer(progress.to_json().encode(), np.uint8)}
+
+
+def unpack(arrays: Arrays) -> tuple[dict[str, dict[str, np.ndarray]], Progress]:
+    """The parts with their arrays [...] that `pack` put together; raises TypeError, KeyError or ValueError for others."""
+    progress = Progress.from_json(arrays[_PROGRESS].tobytes())
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        if key != _PROGRESS:
+            part, _, name = key.partition("/")
+            parts.setdefault(part, {})[name] = array
+    return parts, progress
+
+
+def newest_whole(folder: pathlib.Path, *, seed: int) -> tuple[dict[str, dict[str, np.ndarray]], Progress] | None:
+    """The newest checkpoint that can be read; a damaged one is named in a warning, and the one before it is taken.
 
     Args:
       folder: where the checkpoints of a run are.
-      model: the same network that was saved.
-      optimizer: the same, built.
+      seed: of the run.
 
     Returns:
-      How far the training was, or None where there is no checkpoint.
+      What was given to `pack`, arrays [...] by part and name and the progress; None where there is no checkpoint.
 
     Raises:
-      InputError: the checkpoint is damaged or belongs to another network.
+      InputError: there are checkpoints, and none of them can be read.
     """
-    checkpoints = _checkpoints(folder)
-    if not checkpoints:
-        return None
-    newest = checkpoints[-1]
-    load_weights(newest / _WEIGHTS, model)
-    try:
-        fields = json.loads((newest / _PROGRESS).read_bytes())
-        # Of a damaged file numpy would leave its own handle open.
-        with (newest / _OPTIMIZER).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            values = [stored[name] for name in sorted(stored.files)]
-        for variable, value in zip(optimizer.variables, values, strict=True):
-            variable.assign(value)
-        return Progress(step=fields["step"], plateau=Plateau(**fields["plateau"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{newest}: damaged checkpoint ({error}); delete it, or train into another folder") from error
+    paths = checkpoints_in(folder)
+    for path in reversed(paths):
+        try:
+            parts, progress = unpack(_read(path))
+            if progress.seed != seed:
+                raise ValueError(f"of a run with seed {progress.seed}")
+        except _DAMAGED as error:
+            logging.warning("%s: damaged checkpoint (%s); the one before it is used", path, error)
+            continue
+        return parts, progress
+    if paths:
+        raise InputError(f"{folder}: each of the {len(paths)} checkpoints there is damaged; train into another folder")
+    return None
 
 
-def _weight_bytes(model: keras.Model) -> int:
-    """Room that a model's weights take in a file, with what HDF5 adds to each."""
-    return sum(4 * weight.value.shape.num_elements() + 4096 for weight in model.weights) + 2**20
+class Writer:
+    """Writes checkpoints and weights in a thread of its own, one after the other, while the training goes on.
 
+    What a file is made of is copied before a call returns. An error of a writing is raised by the next call.
+    """
 
-def _checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Whole checkpoints, oldest first."""
-    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+    def __init__(self, folder: pathlib.Path, *, keep: int) -> None:
+        """Starts the thread.
+
+        Args:
+          folder: where the checkpoints of a run are; made when the first is written.
+          keep: how many checkpoints are left; older ones go when a new one is whole.
+        """
+        self._folder, self._keep = folder, keep
+        for left_by_a_killed_run in folder.glob(".*.partial"):
+            left_by_a_killed_run.unlink()
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._under_way: list[concurrent.futures.Future] = []
+        self.waited_sec = 0.0
+        self._last_begun = time.monotonic()
+
+    @property
+    def age_sec(self) -> float:
+        """Seconds since the last checkpoint was begun, or since there was nothing to write."""
+        return time.monotonic() - self._last_begun
+
+    def save_checkpoint(self, parts: Mapping[str, Iterable[Any]], progress: Progress) -> None:
+        """Begins to write a checkpoint.
+
+        Args:
+          parts: by name, a model or an optimizer.
+          progress: how far the training is.
+
+        Raises:
+          OSError: an earlier writing failed.
+        """
+        started = time.perf_counter()
+        self.finish()
+        copies = {
+            name: weights_of(part) if isinstance(part, keras.Model) else optimizer_state_of(part)
+            for name, part in parts.items()
+        }
+        self._begin(self._write_checkpoint, pack(copies, progress), progress.step)
+        self._last_begun = time.monotonic()
+        self.waited_sec += time.perf_counter() - started
+
+    def save_weights(self, path: pathlib.Path, model: keras.Model) -> None:
+        """Begins to write a model's weights; raises as `save_checkpoint`."""
+        started = time.perf_counter()
+        self.finish()
+        self._begin(save_weights, path, weights_of(model))
+        self.waited_sec += time.perf_counter() - started
+
+    def raise_failure(self) -> None:
+        """Raises what an earlier writing failed with, without waiting for one that is under way."""
+        if all(writing.done() for writing in self._under_way):
+            self.finish()
+
+    def close(self) -> None:
+        """Waits until everything is written; raises as `save_checkpoint`."""
+        try:
+            self.finish()
+        finally:
+            self._thread.shutdown(wait=True)
+
+    def _begin(self, work: Any, *arguments: Any) -> None:
+        self._under_way.append(self._thread.submit(work, *arguments))
+
+    def finish(self) -> None:
+        """Waits for what is being written, as each call does: two copies of everything are enough in memory."""
+        while self._under_way:
+            self._under_way.pop(0).result()
+
+    def _write_checkpoint(self, arrays: Arrays, step: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{_PREFIX}{step:09d}{_SUFFIX}"
+        save_weights(path, arrays)
+        older = [other for other in checkpoints_in(self._folder) if other != path]
+        for other in older[: max(0, len(older) + 1 - self._keep)]:
+            other.unlink(missing_ok=True)

@@ -14,6 +14,33 @@ _READ_BUFFER_BYTES = 512 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
+class Share:
+    """Which part of each global batch a worker reads, and how it hands it on.
+
+    Attributes:
+      index: of the worker.
+      n_workers: that divide a global batch between them, equally.
+      n_replicas: devices of this worker, each of which gets a batch of its own.
+    """
+
+    index: int = 0
+    n_workers: int = 1
+    n_replicas: int = 1
+
+    def rows(self, batch_size: int) -> slice:
+        """The worker's part of a global batch."""
+        size = batch_size // self.n_workers
+        return slice(self.index * size, (self.index + 1) * size)
+
+    def replica_batch_size(self, batch_size: int) -> int:
+        """Windows that one device gets of a global batch."""
+        return batch_size // (self.n_workers * self.n_replicas)
+
+
+WHOLE = Share()
+
+
+@dataclasses.dataclass(frozen=True)
 class WindowPlan:
     """The ranges of one split that are long enough for a window.
 
@@ -63,6 +90,12 @@ class WindowPlan:
         rows = np.stack([self.recording[index], self.first[index] + np.minimum(offset, n_offsets - 1)], axis=1)
         return rows[random.permutation(len(rows))]
 
+    def batch(self, seed: int, step: int, batch_size: int) -> np.ndarray:
+        """The windows of the global batch that step `step`, counted from 0, learns from: int64 [batch_size, 2]."""
+        places = step * batch_size + np.arange(batch_size)
+        epochs = {epoch: self.epoch(seed, epoch) for epoch in np.unique(places // self.epoch_windows).tolist()}
+        return np.stack([epochs[place // self.epoch_windows][place % self.epoch_windows] for place in places.tolist()])
+
 
 def plan_windows(shards: ShardSet, split: str, *, window_frames: int) -> WindowPlan:
     """The ranges of a split, as windows can be cut in them.
@@ -107,23 +140,24 @@ def plan_windows(shards: ShardSet, split: str, *, window_frames: int) -> WindowP
 
 
 def training_windows(
-    shards: ShardSet, plan: WindowPlan, *, batch_size: int, seed: int, first_step: int = 0
+    shards: ShardSet, plan: WindowPlan, *, batch_size: int, seed: int, first_step: int = 0, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Endless batches of training windows from `first_step` on.
 
     Window `i` of the whole training is row `i % epoch_windows` of epoch `i // epoch_windows`, whatever the number of
-    devices; batches run on over the end of an epoch, so every batch is full.
+    devices and machines; batches run on over the end of an epoch, so every batch is full.
 
     Args:
       shards: an opened shard set.
       plan: from `plan_windows(shards, "train", ...)`.
-      batch_size: windows in a batch.
+      batch_size: windows in a global batch.
       seed: of the order.
-      first_step: batches to leave out, without reading them.
+      first_step: global batches to leave out, without reading them.
+      share: the part of each global batch that is read; it comes as one batch a device, in their order.
 
     Returns:
-      Dicts of `pianoroll` and `onset_offset`, float32 [batch_size, window_frames, n_pitches], and `log_power`, float32
-      [batch_size, window_frames, bins].
+      Dicts of `pianoroll` and `onset_offset`, float32 [batch, window_frames, n_pitches], and `log_power`, float32
+      [batch, window_frames, bins], with `batch = share.replica_batch_size(batch_size)`.
     """
     first_epoch, skipped_rows = divmod(first_step * batch_size, plan.epoch_windows)
 
@@ -134,13 +168,47 @@ def training_windows(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     rows = epochs.flat_map(rows_of).skip(skipped_rows)
-    return _read(rows, shards, plan).batch(batch_size, drop_remainder=True).prefetch(2)
+    if share.n_workers > 1:
+        ours = share.rows(batch_size)
+        rows = rows.batch(batch_size, drop_remainder=True).map(lambda batch: batch[ours]).unbatch()
+    windows = _read(rows, shards, plan)
+    return windows.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
 
 
 def fixed_windows(shards: ShardSet, plan: WindowPlan, *, batch_size: int) -> tf.data.Dataset:
     """Each window of `plan.fixed()` once, in order; as `training_windows`, but the last batch may be smaller."""
     rows = tf.data.Dataset.from_tensor_slices(plan.fixed())
     return _read(rows, shards, plan).batch(batch_size).prefetch(2)
+
+
+def windows_at(shards: ShardSet, plan: WindowPlan, rows: np.ndarray) -> tf.data.Dataset:
+    """Windows at rows of (recording, first frame), int64 [windows, 2], one by one: as `fixed_windows`, batches of 1."""
+    return _read(tf.data.Dataset.from_tensor_slices(rows), shards, plan).batch(1)
+
+
+def weighted_windows(
+    shards: ShardSet, plan: WindowPlan, *, batch_size: int, share: Share = WHOLE
+) -> tf.data.Dataset:
+    """A worker's part of the windows of `plan.fixed()`, in full batches, so that all devices take the same steps.
+
+    Args:
+      shards: an opened shard set.
+      plan: of any split; must have windows.
+      batch_size: windows in a global batch.
+      share: as in `training_windows`.
+
+    Returns:
+      As `training_windows`, with `weight`, float32 [batch]: 1 for a window, 0 for one that only fills the last batch.
+    """
+    rows = plan.fixed()
+    n_missing = -len(rows) % batch_size
+    weights = np.concatenate([np.ones(len(rows), np.float32), np.zeros(n_missing, np.float32)])
+    rows = np.concatenate([rows, np.repeat(rows[:1], n_missing, axis=0)])
+    ours = np.arange(len(rows)).reshape(-1, batch_size)[:, share.rows(batch_size)].ravel()
+    windows = _read(tf.data.Dataset.from_tensor_slices(rows[ours]), shards, plan)
+    weighted = tf.data.Dataset.zip((windows, tf.data.Dataset.from_tensor_slices(weights[ours])))
+    joined = weighted.map(lambda window, weight: {**window, "weight": weight})
+    return joined.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
 
 
 def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan) -> tf.data.Dataset:

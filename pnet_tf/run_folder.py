@@ -19,8 +19,9 @@ from pnet_tf.unet import ModelConfig
 
 RUN_NAME = "run.json"
 FLAGS_NAME = "resolved.flags"
-BEST_WEIGHTS_NAME = "best.weights.h5"
+BEST_WEIGHTS_NAME = "best.weights.npz"
 _PACKAGES = ("tensorflow", "keras", "numpy")
+_FIRST_FILES = {spec_room.FILE_NAME, unet.FILE_NAME, FLAGS_NAME}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +62,10 @@ def start_run(run: Run, *, flag_text: str) -> None:
     """
     if (run.folder / RUN_NAME).exists():
         _require_same_run(open_run(run.folder), run)
+        _remove_partial_files(run.folder)
         return
-    if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+    _remove_partial_files(run.folder)
+    if run.folder.exists() and (not run.folder.is_dir() or _holds_something_else(run.folder)):
         raise InputError(f"{run.folder}: not empty, and not a run folder; give another --run_dir or --experiment")
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -71,8 +74,20 @@ def start_run(run: Run, *, flag_text: str) -> None:
     write_whole(run.folder / spec_room.FILE_NAME, run.spec.to_json())
     write_whole(run.folder / unet.FILE_NAME, run.config.to_json())
     write_whole(run.folder / FLAGS_NAME, flag_text)
-    record = {"training": dict(run.training), "voice": dict(run.voice), "made_with": _made_with()}
+    record = {"training": dict(run.training), "voice": dict(run.voice), "made_with": made_with()}
     write_whole(run.folder / RUN_NAME, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _holds_something_else(folder: pathlib.Path) -> bool:
+    """Whether there is more in a folder than a run leaves that was killed before it had begun."""
+    return any(path.name not in _FIRST_FILES for path in folder.iterdir())
+
+
+def _remove_partial_files(folder: pathlib.Path) -> None:
+    """Removes what a killed run was writing."""
+    for name in (*_FIRST_FILES, RUN_NAME, BEST_WEIGHTS_NAME):
+        if folder.is_dir():
+            (folder / f".{name}.partial").unlink(missing_ok=True)
 
 
 def open_run(folder: pathlib.Path) -> Run:
@@ -116,7 +131,7 @@ def _require_same_run(theirs: Run, ours: Run) -> None:
         )
 
 
-def _made_with() -> dict[str, str]:
+def made_with() -> dict[str, str]:
     """Versions, and the commit where the package runs out of a git checkout."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     here = pathlib.Path(__file__).parent

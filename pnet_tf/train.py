@@ -5,6 +5,7 @@
 Started again with the same flags, a training goes on where it stopped. Curves: tensorboard --logdir=runs
 """
 
+import dataclasses
 import math
 import pathlib
 import sys
@@ -22,6 +23,8 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     _define_places(flags)
     _define_model(flags)
     _define_recipe(flags)
+    _define_machine(flags)
+    _define_keeping(flags)
 
 
 def _define_places(flags: absl_flags.FlagValues) -> None:
@@ -40,28 +43,67 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
 
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
-    def integer(name: str, default: int | None, lower: int, text: str, *, upper: int = 2**31 - 1) -> None:
-        """A whole number of at least `lower`."""
-        absl_flags.DEFINE_integer(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=flags)
-
-    def number(name: str, default: float, text: str, *, upper: float | None = None) -> None:
-        """A number of at least 0."""
-        absl_flags.DEFINE_float(name, default, text, lower_bound=0.0, upper_bound=upper, flag_values=flags)
-
-    integer("epochs", 300, 1, "Epochs to train.")
-    integer("steps", None, 1, "Optimizer steps to train, instead of --epochs.")
-    integer("test_every", 10, 1, "Epochs between validations; each also saves a checkpoint.")
-    integer("batch_size", 16, 1, "Windows in a batch, over all devices together.")
-    integer("window_frames", 864, 16, "Length of a window; 864 frames are 5 seconds.")
-    integer("plateau_patience", 3, 0, "Validations without a new best before the learning rate falls.")
-    integer("seed", 0, 0, "Of the first weights and of the order of windows.")
-    integer("log_every", 20, 1, "Steps between points of the curves.")
-    number("learning_rate", 1e-3, "Of Adam, at the start.")
-    number("plateau_factor", 0.5, "What the learning rate falls by.", upper=1.0)
+    _integer(flags, "epochs", 300, 1, "Epochs to train.")
+    _integer(flags, "steps", None, 1, "Optimizer steps to train, instead of --epochs.")
+    _integer(flags, "test_every", 10, 1, "Epochs between validations; each also saves a checkpoint.")
+    _integer(flags, "batch_size", 16, 1, "Windows in a batch, over all devices and machines together.")
+    _integer(flags, "window_frames", 864, 16, "Length of a window; 864 frames are 5 seconds.")
+    _integer(flags, "seed", 0, 0, "Of the first weights and of the order of windows.")
     absl_flags.DEFINE_enum("loss", "mse", ["mse", "mae"], "Loss on log power.", flag_values=flags)
+    _number(flags, "learning_rate", 1e-3, "Of Adam, after the warm-up.")
+    _integer(flags, "warmup_steps", 0, 0, "Steps over which the learning rate rises from 0, evenly.")
+    _integer(flags, "plateau_patience", 3, 0, "Validations without a new best before the learning rate falls.")
+    _number(flags, "plateau_factor", 0.5, "What the learning rate falls by.", upper=1.0)
+    _integer(flags, "early_stopping", 0, 0, "Validations without a new best before the training ends; 0 for never.")
+    _number(flags, "clip_norm", 0.0, "Longest gradient, over all weights together; longer ones are shortened. 0: none is.")
+    _number(flags, "ema_decay", 0.0, "Of averaged weights, which then are validated and exported; 0: none.", upper=0.999999)
+
+
+def _define_machine(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
-        "strategy", "mirrored", ["mirrored", "one"], "mirrored: every GPU there is; one: one device.", flag_values=flags
+        "strategy",
+        "mirrored",
+        ["mirrored", "multiworker", "one"],
+        "mirrored: every GPU of this machine; multiworker: those of all machines that TF_CONFIG or SLURM names; one: one device.",
+        flag_values=flags,
     )
+    absl_flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ["float32", "mixed_bfloat16", "mixed_float16", "float64"],
+        "Of the computation; norms, loss and weights are never in halves. float64 is for checking that devices agree.",
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_bool("jit", False, "Let XLA compile the forward and backward pass.", flag_values=flags)
+    absl_flags.DEFINE_bool(
+        "deterministic",
+        None,
+        "Same machine, same flags, same weights to the last bit, interrupted or not. By default where there is no GPU, since "
+        "there it costs nothing, and without --jit, which cannot promise it.",
+        flag_values=flags,
+    )
+
+
+def _define_keeping(flags: absl_flags.FlagValues) -> None:
+    _integer(flags, "log_every", 20, 1, "Steps between points of the curves.")
+    _number(flags, "checkpoint_minutes", 10.0, "Minutes between checkpoints; 0 saves at each step.")
+    _integer(flags, "keep", 2, 1, "Checkpoints that are kept.")
+    _integer(flags, "pictures", 2, 0, "Validation windows that TensorBoard shows, as pictures and sound.", upper=64)
+    absl_flags.DEFINE_list("profile_steps", None, "First and last step of a profile for TensorBoard.", flag_values=flags)
+
+
+def _integer(
+    flags: absl_flags.FlagValues, name: str, default: int | None, lower: int, text: str, *, upper: int = 2**31 - 1
+) -> None:
+    """Defines a whole number of at least `lower`."""
+    absl_flags.DEFINE_integer(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=flags)
+
+
+def _number(
+    flags: absl_flags.FlagValues, name: str, default: float, text: str, *, upper: float | None = None
+) -> None:
+    """Defines a number of at least 0."""
+    absl_flags.DEFINE_float(name, default, text, lower_bound=0.0, upper_bound=upper, flag_values=flags)
 
 
 def main(flags: absl_flags.FlagValues) -> None:
@@ -71,30 +113,57 @@ def main(flags: absl_flags.FlagValues) -> None:
       UsageError: a flag's value cannot be used.
       InputError: data or run folder cannot be used.
     """
-    try:
-        bands = tuple(int(number) for number in flags.bands)
-    except ValueError as error:
-        raise UsageError(f"--bands={','.join(flags.bands)}: expected whole numbers, such as 2,4,8,16") from error
-    for name in ("learning_rate", "plateau_factor"):
+    bands = _whole_numbers(flags, "bands", "2,4,8,16")
+    for name in ("learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
-    from pnet_tf import trainer, unet  # bring TensorFlow
+    profile_steps = _profile_steps(flags)
+    import tensorflow as tf
+
+    from pnet_tf import settings, training, unet  # bring TensorFlow
 
     try:
         config = unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands)
     except InputError as error:
         raise UsageError(str(error)) from error
+    if _is_deterministic(flags, has_gpu=bool(tf.config.list_physical_devices("GPU"))):
+        tf.config.experimental.enable_op_determinism()
     run_dir = pathlib.Path(flags.run_dir or pathlib.Path("runs") / flags.experiment)
-    names = ("instrument", "epochs", "steps", "test_every", "batch_size", "window_frames", "loss", "learning_rate")
-    names += ("plateau_factor", "plateau_patience", "seed", "strategy", "log_every")
-    settings = trainer.Settings(
-        data=pathlib.Path(flags.data),
-        run_dir=run_dir,
-        config=config,
-        **{name: flags[name].value for name in names},
+    names = {field.name for field in dataclasses.fields(settings.Settings)}
+    chosen = settings.Settings(
+        **{
+            **{name: flags[name].value for name in names if name in flags},
+            "data": pathlib.Path(flags.data),
+            "run_dir": run_dir,
+            "config": config,
+            "profile_steps": profile_steps,
+        }
     )
-    trainer.train(settings, flag_text=flags.flags_into_string())
-    logging.info("%s: export it with python tools/export_savedmodel.py --run_dir=%s --out=DIR", run_dir, run_dir)
+    if training.train(chosen, flag_text=flags.flags_into_string()):
+        logging.info("%s: export it with python tools/export_savedmodel.py --run_dir=%s --out=DIR", run_dir, run_dir)
+
+
+def _is_deterministic(flags: absl_flags.FlagValues, *, has_gpu: bool) -> bool:
+    if flags.deterministic and flags.jit:
+        raise UsageError("--deterministic and --jit: XLA has no deterministic gradient of max-pooling; give one of the two")
+    return flags.deterministic if flags.deterministic is not None else not (has_gpu or flags.jit)
+
+
+def _whole_numbers(flags: absl_flags.FlagValues, name: str, example: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in flags[name].value)
+    except ValueError as error:
+        text = ",".join(flags[name].value)
+        raise UsageError(f"--{name}={text}: expected whole numbers, such as {example}") from error
+
+
+def _profile_steps(flags: absl_flags.FlagValues) -> tuple[int, int] | None:
+    if not flags.profile_steps:
+        return None
+    steps = _whole_numbers(flags, "profile_steps", "100,110")
+    if len(steps) != 2 or not 1 <= steps[0] <= steps[1]:
+        raise UsageError(f"--profile_steps={','.join(flags.profile_steps)}: expected the first and the last step, as 100,110")
+    return steps
 
 
 def console() -> None:

@@ -1,355 +1,373 @@
-"""The training loop: one for one device and for many, with validation, the schedule, checkpoints and curves."""
+"""The training loop: one for one device, many and many machines, with validation, schedule, checkpoints and curves."""
 
-import contextlib
 import dataclasses
-import itertools
 import math
-import pathlib
-import re
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import logging
 
-from pnet_tf import checkpoint, dataset, loss, unet
-from pnet_tf.baseline import MeanSpectrum
-from pnet_tf.checkpoint import Progress
+from pnet_tf import dataset, device_memory, loss, train_step
+from pnet_tf.checkpoint import Writer
+from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
-from pnet_tf.run_folder import BEST_WEIGHTS_NAME, Run, start_run
-from pnet_tf.schedule import Plateau
-from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set
+from pnet_tf.learner import build_learner, restore_learner
+from pnet_tf.progress_line import ProgressLine
+from pnet_tf.run_folder import BEST_WEIGHTS_NAME, made_with
+from pnet_tf.schedule import warmed_up
+from pnet_tf.settings import Settings
+from pnet_tf.shard_set import ShardSet
+from pnet_tf.stop_request import StopRequest
 from pnet_tf.summaries import Summaries
-from pnet_tf.unet import ModelConfig
+from pnet_tf.validation import ShownWindow, Validation
 
-Batch = dict[str, tf.Tensor]
-STRATEGIES = ("mirrored", "one")
+CHECKPOINTS_NAME = "checkpoints"
 _MIN_LEARNING_RATE = 1e-6
-_REASON_CHARACTERS = 120
-# Windows that the mean spectrum per note is learnt from, at most: some 40 minutes.
-_BASELINE_WINDOWS = 480
+# Steps in a row whose gradient is not finite, under loss scaling, before it is no longer the scale that is wrong.
+_MAX_OVERFLOWS = 50
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to train; fields as the flags of `train`, which say what each means.
-
-    `what_is_learnt` holds those that must be the same when a training goes on.
-    """
-
-    data: pathlib.Path
-    run_dir: pathlib.Path
-    config: ModelConfig
-    instrument: str | None = None
-    epochs: int = 300
-    steps: int | None = None
-    test_every: int = 10
-    batch_size: int = 16
-    window_frames: int = 864
-    loss: str = "mse"
-    learning_rate: float = 1e-3
-    plateau_factor: float = 0.5
-    plateau_patience: int = 3
-    seed: int = 0
-    strategy: str = "mirrored"
-    log_every: int = 20
-
-    def what_is_learnt(self) -> dict[str, str | int | float]:
-        """The settings that decide what is learnt from the data, by flag name."""
-        names = ("batch_size", "window_frames", "loss", "learning_rate", "plateau_factor", "plateau_patience", "seed")
-        return {name: getattr(self, name) for name in names}
-
-
-def train(settings: Settings, *, flag_text: str = "") -> pathlib.Path:
-    """Trains a network, or goes on where the same run stopped.
-
-    Args:
-      settings: data, run folder, network and recipe.
-      flag_text: the resolved flags, kept in the run folder.
-
-    Returns:
-      The run folder.
-
-    Raises:
-      InputError: data or run folder cannot be used, or the loss is no number any more.
-    """
-    shards = open_shard_set(settings.data)
-    _require_instrument(shards, settings)
-    run = Run(
-        folder=settings.run_dir,
-        spec=shards.spec,
-        config=settings.config,
-        training=settings.what_is_learnt(),
-        voice={
-            "instrument": shards.manifest.instrument,
-            "pitch_frames": list(shards.manifest.trained_pitch_frames()),
-            "window_frames": settings.window_frames,
-        },
-    )
-    plan = dataset.plan_windows(shards, "train", window_frames=settings.window_frames)
-    strategy = open_strategy(settings.strategy)
-    # Before the folder is begun: with another batch size it could not go on.
-    _require_equal_shares(settings, strategy)
-    start_run(run, flag_text=flag_text)
-    trainer = Trainer(settings, shards, plan, strategy=strategy)
-    try:
-        with _shards_named(shards):
-            trainer.run()
-    finally:
-        trainer.summaries.close()
-    return settings.run_dir
-
-
-def open_strategy(name: str) -> tf.distribute.Strategy:
-    """The distribution strategy of a name: `mirrored` over every GPU (or the CPU where there is none), or `one` device."""
-    if name == "one":
-        return tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_logical_devices("GPU") else "/cpu:0")
-    return tf.distribute.MirroredStrategy()
-
-
-def make_train_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    example_loss: loss.Loss,
-    *,
-    strategy: tf.distribute.Strategy,
-    batch_size: int,
-) -> Callable[[Batch], tf.Tensor]:
-    """One optimizer step over all devices of a strategy, as a graph.
-
-    Args:
-      model: built in the strategy's scope.
-      optimizer: built there too.
-      example_loss: loss of each example, from `loss.LOSSES`.
-      strategy: where to compute.
-      batch_size: of the global batch.
-
-    Returns:
-      A function of a (distributed) batch, as `dataset.training_windows` gives, to its mean loss, float32 [].
-    """
-
-    def learn(batch: Batch) -> tf.Tensor:
-        """The step on one device: its share of the batch's mean loss, float32 []."""
-        with tf.GradientTape() as tape:
-            losses = example_loss(batch["log_power"], _predict(model, batch, training=True))
-            # Each device weighs by the global batch: the optimizer then sums the gradients over the devices.
-            share = tf.reduce_sum(losses) / batch_size
-        gradients = tape.gradient(share, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        return share
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def train_step(batch: Batch) -> tf.Tensor:
-        """The step on all devices: mean loss, float32 []."""
-        shares = strategy.run(learn, args=(batch,))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-
-    return train_step
-
-
-def make_loss_sum(model: keras.Model, example_loss: loss.Loss) -> Callable[[Batch], tf.Tensor]:
-    """The summed loss of a batch, as a graph: a batch as `dataset.fixed_windows` gives -> float32 []."""
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def loss_sum(batch: Batch) -> tf.Tensor:
-        """Summed loss of a batch, float32 []."""
-        return tf.reduce_sum(example_loss(batch["log_power"], _predict(model, batch, training=False)))
-
-    return loss_sum
-
-
-def _predict(model: keras.Model, batch: Batch, *, training: bool) -> tf.Tensor:
-    return model({"pianoroll": batch["pianoroll"], "onset_offset": batch["onset_offset"]}, training=training)
-
-
-def _require_instrument(shards: ShardSet, settings: Settings) -> None:
-    if settings.instrument not in (None, shards.manifest.instrument):
+def require_equal_shares(settings: Settings, cluster: Cluster) -> None:
+    """Raises InputError unless the devices can share a batch equally."""
+    n, size = cluster.n_replicas, settings.batch_size
+    if size % n:
+        near = " or ".join(f"--batch_size={k * n}" for k in (size // n, size // n + 1) if k)
         raise InputError(
-            f"{shards.folder}: holds {shards.manifest.instrument}, and --instrument={settings.instrument}; give other --data"
+            f"--batch_size={size} is the batch of all devices together and must be a multiple of their number, {n}: {near}"
         )
-
-
-def _require_equal_shares(settings: Settings, strategy: tf.distribute.Strategy) -> None:
-    if settings.batch_size % strategy.num_replicas_in_sync:
-        raise InputError(
-            f"--batch_size={settings.batch_size} is the batch of all devices together and must be a multiple of their "
-            f"number, {strategy.num_replicas_in_sync}"
-        )
-
-
-@contextlib.contextmanager
-def _shards_named(shards: ShardSet) -> Iterator[None]:
-    """What reading damaged shards raises, wherever in a graph it does, as an error that names the shard set."""
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError) as error:
-        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", error.message).split())[:_REASON_CHARACTERS]
-        raise InputError(
-            f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
-            f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "
-            "same prepare again"
-        ) from error
 
 
 class Trainer:
-    """One run: the network, its optimizer, and the loop over them."""
+    """One run: what learns, and the loop over its steps."""
 
     def __init__(
-        self,
-        settings: Settings,
-        shards: ShardSet,
-        plan: dataset.WindowPlan,
-        *,
-        strategy: tf.distribute.Strategy | None = None,
+        self, settings: Settings, shards: ShardSet, plan: dataset.WindowPlan, *, cluster: Cluster | None = None
     ) -> None:
-        """Builds network and optimizer, from the newest checkpoint if there is one.
+        """Builds network and optimizer, from the newest whole checkpoint if there is one.
 
         Args:
-          settings: as for `train`.
+          settings: as for `training.train`.
           shards: the opened data.
           plan: its training windows.
-          strategy: where to compute; by default what the settings name.
+          cluster: where to compute; by default what the settings name.
         """
         self.settings, self.shards, self.plan = settings, shards, plan
-        self.strategy = strategy or open_strategy(settings.strategy)
-        _require_equal_shares(settings, self.strategy)
+        self.cluster = cluster or open_cluster(settings.strategy)
+        require_equal_shares(settings, self.cluster)
         self.steps_per_epoch = max(1, round(plan.epoch_windows / settings.batch_size))
         self.last_step = settings.steps if settings.steps is not None else settings.epochs * self.steps_per_epoch
-        self.summaries = Summaries(settings.run_dir)
-        self.validation_plan = dataset.plan_windows(shards, "validation", window_frames=settings.window_frames)
-        keras.utils.set_random_seed(settings.seed)
-        with self.strategy.scope():
-            self.model = unet.build_performance_net(shards.spec, settings.config)
-            self.optimizer = keras.optimizers.Adam(
-                settings.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=None
-            )
-            self.optimizer.build(self.model.trainable_variables)
-        restored = checkpoint.restore_newest(self._checkpoints, self.model, self.optimizer)
-        self.progress = restored or Progress(step=0, plateau=Plateau(settings.learning_rate))
-        example_loss = loss.LOSSES[settings.loss]
-        self._train_step = make_train_step(
-            self.model, self.optimizer, example_loss, strategy=self.strategy, batch_size=settings.batch_size
+        self.learner = build_learner(settings, shards.spec, self.cluster)
+        checkpoints = settings.run_dir / CHECKPOINTS_NAME
+        self.progress = restore_learner(self.learner, settings, checkpoints, self.cluster)
+        self._saved = self.progress if self.progress.step else None
+        self._options = train_step.StepOptions(
+            settings.batch_size, clip_norm=settings.clip_norm, ema_decay=settings.ema_decay, jit=settings.jit
         )
-        self._loss_sum = make_loss_sum(self.model, example_loss)
-
-    @property
-    def _best_weights(self) -> pathlib.Path:
-        return self.settings.run_dir / BEST_WEIGHTS_NAME
-
-    @property
-    def _checkpoints(self) -> pathlib.Path:
-        return self.settings.run_dir / "checkpoints"
-
-    def run(self) -> None:
-        """Trains up to the last step, with validations on the way."""
-        if self.progress.step >= self.last_step:
-            logging.info("%s: all %d steps are done", self.settings.run_dir, self.last_step)
-            return
-        logging.info(
-            "%d parameters, %d windows an epoch, steps %d to %d, on %d device(s)",
-            self.model.count_params(),
-            self.plan.epoch_windows,
-            self.progress.step,
-            self.last_step,
-            self.strategy.num_replicas_in_sync,
+        self._example_loss = loss.LOSSES[settings.loss]
+        self.train_step = train_step.make_train_step(
+            self.learner.model,
+            self.learner.optimizer,
+            self._example_loss,
+            self._options,
+            strategy=self.cluster.strategy,
+            averaged=self.learner.averaged,
         )
-        self._say_baseline()
-        self.optimizer.learning_rate.assign(self.progress.plateau.learning_rate)
-        test_steps = self.settings.test_every * self.steps_per_epoch
-        bar = tqdm.tqdm(initial=self.progress.step, total=self.last_step, unit="step", desc="training", smoothing=0.05)
-        batches = iter(self._batches())
+        self.validation = Validation(
+            shards,
+            self.learner.for_use,
+            self._example_loss,
+            window_frames=settings.window_frames,
+            batch_size=settings.batch_size,
+            cluster=self.cluster,
+        )
+        self.summaries = Summaries(settings.run_dir) if self.cluster.is_chief else Summaries.silent()
+        self.writer = Writer(checkpoints, keep=settings.keep)
+        self._stop, self._is_stopping = StopRequest(), False
+        self._unseen: tuple[int, tf.Tensor] | None = None
+        self._rate: float | None = None
+        self._n_overflows, self._is_profiling = 0, False
+
+    def close(self) -> None:
+        """Waits for what is still being written."""
         try:
-            with bar:
-                while self.progress.step < self.last_step:
-                    next_test = (self.progress.step // test_steps + 1) * test_steps
-                    self._train_until(min(next_test, self.last_step), batches, bar)
-                    self._validate()
-        except KeyboardInterrupt:
-            # Between two points of the curves the optimizer alone knows how many steps were taken.
-            self.progress = dataclasses.replace(self.progress, step=int(self.optimizer.iterations.numpy()))
-            self._save()
-            raise
+            self.writer.close()
+        finally:
+            self.summaries.close()
 
-    def _batches(self) -> tf.data.Dataset:
-        """Global batches, divided over the devices."""
+    def run(self, *, flag_text: str = "") -> bool:
+        """Trains up to the last step, with validations on the way.
+
+        Args:
+          flag_text: the resolved flags, to show.
+
+        Returns:
+          Whether the training is at its end; otherwise it was asked to stop.
+
+        Raises:
+          InputError: the loss is no number any more, or the batch does not fit into a device.
+          KeyboardInterrupt: a person interrupted it; the state is saved.
+        """
+        if self._is_over():
+            self._say("%s: all %d steps are done", self.settings.run_dir, self.progress.step)
+            return True
+        self._begin(flag_text)
+        shown = self.validation.shown_windows(self.settings.pictures) if self.cluster.is_chief else []
+        memory = device_memory.batch_that_fits_named(
+            self._fits, batch_size=self.settings.batch_size, n_replicas=self.cluster.n_replicas
+        )
+        line = ProgressLine(self.progress.step, self.last_step, is_shown=self.cluster.is_chief)
+        with self._stop, line, memory:
+            batches = iter(self.batches())
+            while not (self._is_over() or self._is_stopping):
+                if self._validation_is_due():
+                    self._validate(shown)
+                else:
+                    self.take_steps(batches, line)
+            self.save()
+        # The others stay until the chief has written everything: without them its cluster would be broken.
+        self.writer.finish()
+        self.cluster.sum_of(np.zeros(1))
+        return self._end()
+
+    # --- what comes next
+
+    @property
+    def _test_steps(self) -> int:
+        return self.settings.test_every * self.steps_per_epoch
+
+    def _is_over(self) -> bool:
+        is_flat = 0 < self.settings.early_stopping <= self.progress.plateau.n_since_best
+        return (is_flat or self.progress.step >= self.last_step) and not self._validation_is_due()
+
+    def _validation_is_due(self) -> bool:
+        step = self.progress.step
+        return (step % self._test_steps == 0 or step == self.last_step) and step > self.progress.validated_step
+
+    def _next_point(self) -> int:
+        """The step after which something else comes than a step: a point of the curves, a validation, the end."""
+        step, log_every = self.progress.step, self.settings.log_every
+        return min((step // log_every + 1) * log_every, (step // self._test_steps + 1) * self._test_steps, self.last_step)
+
+    def batches(self) -> tf.data.Dataset:
+        """This worker's part of each global batch, a batch a device."""
         windows = dataset.training_windows(
             self.shards,
             self.plan,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             first_step=self.progress.step,
+            share=self.cluster.share,
         )
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return self.strategy.experimental_distribute_dataset(windows.with_options(options))
+        return self.cluster.distribute(windows)
 
-    def _train_until(self, end: int, batches: object, bar: tqdm.tqdm) -> None:
-        """Takes steps up to `end`, and writes the curves of the training loss and of the speed."""
-        while self.progress.step < end:
-            n_steps = min(self.settings.log_every - self.progress.step % self.settings.log_every, end - self.progress.step)
-            started, losses = time.perf_counter(), []
-            for batch in itertools.islice(batches, n_steps):
-                losses.append(self._train_step(batch))
-                bar.update()
-            mean = float(tf.reduce_mean(tf.stack(losses)))
-            self.progress = dataclasses.replace(self.progress, step=self.progress.step + n_steps)
-            self._require_finite(mean)
-            speed = n_steps * self.settings.batch_size / (time.perf_counter() - started)
-            bar.set_postfix({"loss": f"{mean:.4f}", "windows/s": f"{speed:.1f}"})
-            curves = {
-                "loss/training": mean,
-                "learning_rate": self.progress.plateau.learning_rate,
-                "windows_per_second": speed,
-            }
-            self.summaries.curves(curves, step=self.progress.step)
+    # --- steps
 
-    def _require_finite(self, mean_loss: float) -> None:
-        if not math.isfinite(mean_loss):
-            raise InputError(
-                f"{self.settings.run_dir}: the training loss is {mean_loss} at step {self.progress.step}; the last "
-                "checkpoint is kept: train again into another folder with a lower --learning_rate"
-            )
+    def take_steps(self, batches: Iterator[train_step.Batch], line: ProgressLine) -> None:
+        """Takes steps up to the next point of the curves, and writes it.
 
-    def _validate(self) -> None:
-        """Measures the validation loss, keeps the best weights, moves the schedule and saves."""
-        if self.validation_plan.epoch_windows:
-            value = self.validation_loss()
-            before = self.progress.plateau
-            plateau = before.after(
+        The result of a step is looked at while the next one is computed: no device waits for a word from here.
+        """
+        end, first, points, data_sec = self._next_point(), self.progress.step, [], 0.0
+        started, waited_sec = time.perf_counter(), self.writer.waited_sec
+        while self.progress.step < end and not self._is_stopping:
+            self._profile()
+            before = time.perf_counter()
+            batch = next(batches)
+            data_sec += time.perf_counter() - before
+            self._set_learning_rate()
+            result = self.train_step(batch, tf.constant(float(self._stop.received is not None)))
+            self._look_at_last(points, line)
+            self._unseen = (self.progress.step, result)
+            step = self.progress.step + 1
+            self.progress = dataclasses.replace(self.progress, step=step, epoch=step // self.steps_per_epoch)
+            self.writer.raise_failure()
+            if self.cluster.is_chief and self.writer.age_sec >= 60 * self.settings.checkpoint_minutes:
+                self._look_at_last(points, line)
+                self.save()
+        self._look_at_last(points, line)
+        seconds = time.perf_counter() - started
+        speed = (self.progress.step - first) * self.settings.batch_size / seconds
+        line.speed(speed)
+        shares = {"data": data_sec / seconds, "checkpoints": (self.writer.waited_sec - waited_sec) / seconds}
+        self._draw_curves(np.array(points), speed, shares)
+
+    def _look_at_last(self, points: list[np.ndarray], line: ProgressLine) -> None:
+        """Waits for the last step, and looks at what it gave."""
+        if self._unseen is None:
+            return
+        (step, result), self._unseen = self._unseen, None
+        values = result.numpy()
+        self._require_finite(step, values)
+        self._is_stopping |= bool(values[train_step.N_STOPPING] > 0)
+        points.append(values)
+        line.step(float(values[train_step.LOSS]))
+
+    def _require_finite(self, step: int, values: np.ndarray) -> None:
+        """Raises InputError where the step counted from 0 has spoilt the weights: names it, and the windows it saw."""
+        overflow = not math.isfinite(values[train_step.GRADIENT_NORM])
+        # With loss scaling such a step was left out, and the scale is halved.
+        self._n_overflows = self._n_overflows + 1 if overflow and self.settings.precision == "mixed_float16" else 0
+        is_borne = not overflow or 0 < self._n_overflows <= _MAX_OVERFLOWS
+        if math.isfinite(values[train_step.LOSS]) and is_borne:
+            return
+        what = "gradient" if math.isfinite(values[train_step.LOSS]) else "training loss"
+        number = values[train_step.GRADIENT_NORM if what == "gradient" else train_step.LOSS]
+        raise InputError(
+            f"{self.settings.run_dir}: the {what} is {number} at step {step + 1}, on {self._windows_of(step)}; the last "
+            "checkpoint is kept: train again into another folder with a lower --learning_rate, or with --clip_norm"
+        )
+
+    def _windows_of(self, step: int) -> str:
+        """The windows of a step counted from 0, by recording and second."""
+        rows = self.plan.batch(self.settings.seed, step, self.settings.batch_size)
+        names = [self.shards.manifest.recordings[recording].name for recording in rows[:, 0]]
+        seconds = [float(first / self.shards.spec.frame_rate_hz) for first in rows[:, 1].tolist()]
+        return ", ".join(f"{name} from {start:.2f} s" for name, start in zip(names, seconds, strict=True))
+
+    def _set_learning_rate(self) -> None:
+        """Gives the optimizer the rate of the next step, where it is another one."""
+        rate = warmed_up(
+            self.progress.plateau.learning_rate, step=self.progress.step, warmup_steps=self.settings.warmup_steps
+        )
+        if rate != self._rate:
+            self.learner.optimizer.learning_rate.assign(rate)
+            self._rate = rate
+
+    def _profile(self) -> None:
+        """Starts and ends the profile of the steps that were asked for, counted from 1."""
+        if self.settings.profile_steps is None or not self.cluster.is_chief:
+            return
+        first, last = self.settings.profile_steps
+        if self.progress.step + 1 == first:
+            tf.profiler.experimental.start(str(self.settings.run_dir))
+            self._is_profiling = True
+        elif self.progress.step >= last and self._is_profiling:
+            self._end_profile()
+
+    def _end_profile(self) -> None:
+        if self._is_profiling:
+            tf.profiler.experimental.stop()
+            self._is_profiling = False
+
+    def _fits(self, n_windows: int) -> bool:
+        """Whether one device can compute the gradients of so many windows."""
+        gradients = tf.function(
+            train_step.make_gradients(self.learner.model, self.learner.optimizer, self._example_loss, self._options),
+            autograph=False,
+        )
+        spec, shape = self.shards.spec, [n_windows, self.settings.window_frames]
+        rolls = {name: tf.zeros([*shape, spec.n_pitches]) for name in ("pianoroll", "onset_offset")}
+        return device_memory.can_compute(lambda: gradients({**rolls, "log_power": tf.zeros([*shape, spec.n_bins])})[0])
+
+    # --- between steps
+
+    def _validate(self, shown: list[ShownWindow]) -> None:
+        """Measures the validation loss, keeps the best weights, moves the schedule, saves and shows."""
+        plateau, step = self.progress.plateau, self.progress.step
+        best_weights = self.settings.run_dir / BEST_WEIGHTS_NAME
+        if self.validation.plan.epoch_windows:
+            value = self.validation.loss(go_on=self._may_go_on)
+            if value is None:
+                self._is_stopping = True
+                return
+            before, plateau = plateau, plateau.after(
                 value,
                 patience=self.settings.plateau_patience,
                 factor=self.settings.plateau_factor,
                 min_learning_rate=_MIN_LEARNING_RATE,
             )
-            if value < before.best_loss:
-                checkpoint.save_weights(self._best_weights, self.model)
-            self.progress = dataclasses.replace(self.progress, plateau=plateau)
-            self.optimizer.learning_rate.assign(plateau.learning_rate)
-            self.summaries.curves({"loss/validation": value}, step=self.progress.step)
-            logging.info("step %d: validation loss %.4f (best %.4f)", self.progress.step, value, plateau.best_loss)
-        else:
-            checkpoint.save_weights(self._best_weights, self.model)
-        self._save()
+            if value < before.best_loss and self.cluster.is_chief:
+                self.writer.save_weights(best_weights, self.learner.for_use)
+            self.summaries.curves({"loss/validation": value}, step=step)
+            self._say("step %d: validation loss %.4f (best %.4f)", step, value, plateau.best_loss)
+        elif self.cluster.is_chief:
+            self.writer.save_weights(best_weights, self.learner.for_use)
+        self.progress = dataclasses.replace(self.progress, plateau=plateau, validated_step=step)
+        self.save()
+        self._show(shown)
 
-    def validation_loss(self) -> float:
-        """Mean loss over the validation windows, each of equal weight."""
-        windows = dataset.fixed_windows(self.shards, self.validation_plan, batch_size=self.settings.batch_size)
-        total = math.fsum(float(self._loss_sum(batch)) for batch in windows)
-        return total / self.validation_plan.epoch_windows
+    def _may_go_on(self) -> bool:
+        """Whether a validation may go on: alone a worker may drop it, several have to agree, which steps alone do."""
+        return self._stop.received is None or self.cluster.n_workers > 1
 
-    def _say_baseline(self) -> None:
-        """Says what the mean spectrum per note reaches, the loss that a network has to beat."""
-        if not self.validation_plan.epoch_windows or self.settings.loss != "mse":
+    def _show(self, shown: list[ShownWindow]) -> None:
+        """Draws the shown windows as they are now."""
+        for window in shown:
+            self.summaries.window(
+                window.name,
+                **{name: value[0].numpy() for name, value in window.batch.items() if name != "log_power"},
+                target=window.batch["log_power"][0].numpy(),
+                prediction=self.validation.draw(window),
+                spec=self.shards.spec,
+                start_sec=window.start_sec,
+                title=f"{window.name}, step {self.progress.step}",
+                step=self.progress.step,
+            )
+
+    def _draw_curves(self, points: np.ndarray, speed: float, shares: dict[str, float]) -> None:
+        """Writes a point of each curve: what steps gave, float32 [steps, 3], and where the time went."""
+        norms = points[:, train_step.GRADIENT_NORM]
+        values = {
+            "loss/training": float(points[:, train_step.LOSS].mean()),
+            "learning_rate": self._rate,
+            "gradient_norm/mean": float(norms.mean()),
+            "gradient_norm/largest": float(norms.max()),
+            "windows_per_second": speed,
+            **{f"share_of_time_waiting/{what}": share for what, share in shares.items()},
+        }
+        if self.settings.precision == "mixed_float16":
+            values["loss_scale"] = float(keras.ops.convert_to_numpy(self.learner.optimizer.dynamic_scale))
+        self.summaries.curves(values, step=self.progress.step)
+
+    def save(self) -> None:
+        """Begins to write a checkpoint, if there is something new to write."""
+        if self.cluster.is_chief and self.progress != self._saved:
+            self.writer.save_checkpoint(self.learner.parts(), self.progress)
+            self._saved = self.progress
+
+    # --- what is said
+
+    def _say(self, message: str, *values: object) -> None:
+        if self.cluster.is_chief:
+            logging.info(message, *values)
+
+    def _begin(self, flag_text: str) -> None:
+        """Says what is trained on what, and what there is to beat."""
+        model, step = self.learner.model, self.progress.step
+        self._say(
+            "%d parameters, %d windows an epoch, steps %d to %d, on %d device(s) of %d machine(s)",
+            model.count_params(),
+            self.plan.epoch_windows,
+            step,
+            self.last_step,
+            self.cluster.n_replicas,
+            self.cluster.n_workers,
+        )
+        if step or not self.cluster.is_chief:
             return
-        n_pitches, n_bins = self.shards.spec.n_pitches, self.shards.spec.n_bins
-        simplest = MeanSpectrum(n_pitches, n_bins)
-        learnt_from = dataset.fixed_windows(self.shards, self.plan, batch_size=1).take(_BASELINE_WINDOWS)
-        simplest.learn(learnt_from)
-        value = simplest.squared_error(dataset.fixed_windows(self.shards, self.validation_plan, batch_size=1))
-        logging.info("validation loss of the mean spectrum per note: %.4f", value)
-        self.summaries.curves({"loss/mean_spectrum_per_note": value}, step=self.progress.step)
+        config_json = self.settings.config.to_json()
+        self.summaries.describe_run(
+            flag_text=flag_text, spec=self.shards.spec, config_json=config_json, versions=made_with()
+        )
+        if self.validation.plan.epoch_windows and self.settings.loss == "mse":
+            value = self.validation.mean_spectrum_loss(self.plan)
+            self._say("validation loss of the mean spectrum per note: %.4f", value)
+            self.summaries.curves({"loss/mean_spectrum_per_note": value}, step=step)
 
-    def _save(self) -> None:
-        checkpoint.save_checkpoint(self._checkpoints, self.model, self.optimizer, self.progress)
+    def _end(self) -> bool:
+        """Says how it ended, and whether that is the end."""
+        self._end_profile()
+        step, received = self.progress.step, self._stop.received
+        if received is signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._is_over():
+            if step < self.last_step:
+                n = self.progress.plateau.n_since_best
+                self._say("stopped early at step %d: %d validations without a new best", step, n)
+            return True
+        self._say("asked to stop: saved at step %d of %d; the same command goes on from there", step, self.last_step)
+        return False

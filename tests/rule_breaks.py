@@ -155,8 +155,40 @@ RULES: dict[str, tuple[Break, ...]] = {
                "dataset::step_k_is_the_same_batch_whether_the_training_ran_or_went_on"),
     ),
     "a batch is the global one, and devices add up to its gradient": (
-        _break("trainer", "tf.reduce_sum(losses) / batch_size", "tf.reduce_mean(losses)",
+        _break("train_step", "tf.reduce_sum(losses) / options.batch_size", "tf.reduce_mean(losses)",
                "train_step::shares_of_a_batch_add_up_to_the_step_of_the_whole"),
+        _break("dataset", "return slice(self.index * size, (self.index + 1) * size)", "return slice(0, size)",
+               "dataset::workers_and_devices_together_read_what_one_reads"),
+    ),
+    "the gradient of all devices together is clipped": (
+        _break("train_step", "longest / tf.maximum(norm, longest)", "longest / norm",
+               "train_step::a_long_gradient_is_shortened_and_a_short_one_is_left"),
+    ),
+    "a window of validation weighs the same in any batch": (
+        _break("validation", 'losses * tf.cast(batch["weight"], losses.dtype)', "losses",
+               "validation::a_window_that_only_fills_a_batch_weighs_nothing"),
+    ),
+    "norms and loss are never in halves": (
+        _break("blocks", "keras.config.dtype_policy().variable_dtype", "keras.config.dtype_policy().compute_dtype",
+               "unet::norms_and_output_are_never_halves"),
+    ),
+    "biases before norms stay at 0": (
+        _break("blocks", "layer.bias.trainable = False", "layer.bias.trainable = True",
+               "unet::biases_before_norms_are_fixed_and_mean_nothing"),
+    ),
+    "a checkpoint is whole or not there, and a damaged one gives way": (
+        _break("checkpoint", "for path in reversed(paths):", "for path in reversed(paths[-1:]):",
+               "checkpoint::a_damaged_newest_checkpoint_gives_way_to_the_one_before"),
+        _break("checkpoint", "return np.array(keras.ops.convert_to_numpy(variable))",
+               "return variable", "checkpoint::what_is_written_is_what_it_was_at_the_call"),
+    ),
+    "no checkpoint is written of spoilt weights": (
+        _break("trainer", "                self._look_at_last(points, line)\n                self.save()",
+               "                self.save()", "trainer::no_checkpoint_is_written_of_spoilt_weights"),
+    ),
+    "the order goes on where it was": (
+        _break("trainer", "first_step=self.progress.step,", "first_step=0,",
+               "trainer::a_run_that_went_on_learns_what_an_unbroken_one_learns"),
     ),
     "the test split is by recording": (
         _break("splits", 'ranges={"test": ((0, entry.n_frames),)}',
@@ -212,8 +244,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "transposed kernels have 6, 4, 3, 2 frames and keep the time": (
         _break("unet", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
-        _break("blocks", "return normalise(x, score, level=level, name=name)",
-               "return normalise(ops.roll(x, 1, axis=1), score, level=level, name=name)",
+        _break("blocks", "x = _before_norm(layer, x)", "x = ops.roll(_before_norm(layer, x), 1, axis=1)",
                "blocks::transposed_convolution_equals_pytorch_at_equal_times"),
     ),
     "bands are independent, and each block adds its input": (
@@ -282,7 +313,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                "features_golden::targets_are_those_of_the_schema_version"),
     ),
     "the best checkpoint is that of the lowest validation loss": (
-        _break("trainer", "if value < before.best_loss:", "if value != before.best_loss:",
+        _break("trainer", "if value < before.best_loss and", "if value != before.best_loss and",
                "trainer::best_weights_schedule_and_checkpoint_follow_the_validations"),
     ),
     "the tempo map of a MIDI file is exact": (

@@ -168,6 +168,14 @@ def test_the_order_does_not_change_from_one_version_to_the_next():
     assert rows.tolist() == [[0, 64], [2, 64], [0, 84], [0, 16], [0, 37], [0, 54], [0, 5], [2, 54]]
 
 
+def test_the_windows_of_a_step_are_those_of_the_one_order():
+    plan = plan_of([(0, 0, 100), (2, 50, 90)])
+    order = np.concatenate([plan.epoch(7, epoch) for epoch in range(9)])
+    for step, batch_size in ((0, 3), (2, 3), (5, 3), (1, 30)):
+        expected = order[step * batch_size : (step + 1) * batch_size]
+        np.testing.assert_array_equal(plan.batch(7, step, batch_size), expected)
+
+
 # --- reading them
 
 
@@ -211,6 +219,53 @@ def test_every_offset_reads_right_over_every_chunk_border_and_at_the_end(corpus)
     batches = taken(dataset.fixed_windows(shards, plan, batch_size=100), 9)
     assert [len(batch["log_power"]) for batch in batches] == [100, 90]
     for name, value in expected(wholes, rows).items():
+        np.testing.assert_array_equal(np.concatenate([batch[name] for batch in batches]), value)
+
+
+@pytest.mark.parametrize(("n_workers", "n_replicas"), [(1, 2), (2, 1), (3, 1), (2, 3)])
+def test_workers_and_devices_together_read_what_one_reads(n_workers, n_replicas, corpus):
+    """Each global batch of 12, in its order: worker by worker, device by device; epochs have 16 windows."""
+    shards, _ = corpus
+    plan = dataset.plan_windows(shards, "train", window_frames=WINDOW)
+    whole = taken(dataset.training_windows(shards, plan, batch_size=12, seed=5, first_step=1), 4)
+    parts = []
+    for index in range(n_workers):
+        share = dataset.Share(index, n_workers, n_replicas)
+        windows = dataset.training_windows(shards, plan, batch_size=12, seed=5, first_step=1, share=share)
+        parts.append(taken(windows, 4 * n_replicas))
+    for step, batch in enumerate(whole):
+        devices = [parts[w][step * n_replicas + r] for w in range(n_workers) for r in range(n_replicas)]
+        assert {len(device["log_power"]) for device in devices} == {12 // (n_workers * n_replicas)}
+        for name, value in batch.items():
+            np.testing.assert_array_equal(np.concatenate([device[name] for device in devices]), value)
+
+
+@pytest.mark.parametrize(("n_workers", "n_replicas"), [(1, 1), (2, 1), (1, 2), (3, 2)])
+def test_weighted_windows_are_all_windows_once_in_batches_that_are_full(n_workers, n_replicas, corpus):
+    """16 windows in global batches of 6: two windows of the last batch weigh nothing."""
+    shards, _ = corpus
+    plan = dataset.plan_windows(shards, "train", window_frames=WINDOW)
+    (expected,) = taken(dataset.fixed_windows(shards, plan, batch_size=100), 1)
+    shares = [dataset.Share(index, n_workers, n_replicas) for index in range(n_workers)]
+    batches = [taken(dataset.weighted_windows(shards, plan, batch_size=6, share=share), 99) for share in shares]
+    assert {len(one) for one in batches} == {3 * n_replicas}
+    assert {len(batch["weight"]) for one in batches for batch in one} == {6 // (n_workers * n_replicas)}
+    in_order = [
+        batches[w][step * n_replicas + r] for step in range(3) for w in range(n_workers) for r in range(n_replicas)
+    ]
+    joined = {name: np.concatenate([batch[name] for batch in in_order]) for name in in_order[0]}
+    np.testing.assert_array_equal(joined.pop("weight"), [1] * 16 + [0] * 2)
+    for name, value in joined.items():
+        np.testing.assert_array_equal(value[:16], expected[name])
+
+
+def test_windows_are_read_at_any_place(corpus):
+    shards, wholes = corpus
+    plan = dataset.plan_windows(shards, "train", window_frames=WINDOW)
+    rows = np.array([[2, 7], [0, 150]])
+    batches = taken(dataset.windows_at(shards, plan, rows), 9)
+    assert [len(batch["log_power"]) for batch in batches] == [1, 1]
+    for name, value in expected(wholes, rows.tolist()).items():
         np.testing.assert_array_equal(np.concatenate([batch[name] for batch in batches]), value)
 
 

@@ -184,9 +184,9 @@ def test_a_run_without_weights_or_with_those_of_another_network_is_refused(tiny_
         (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
     with pytest.raises(InputError, match="no weights there; train until the first validation"):
         export.export_savedmodel(tmp_path, tmp_path / "out")
-    (tmp_path / "best.weights.h5").write_bytes((tiny_run / "best.weights.h5").read_bytes())
+    (tmp_path / "best.weights.npz").write_bytes((tiny_run / "best.weights.npz").read_bytes())
     config = json.loads((tmp_path / "model_config.json").read_text())
     (tmp_path / "model_config.json").write_text(json.dumps({**config, "width": 1 / 32}))
-    with pytest.raises(InputError, match="best.weights.h5: cannot read the weights"):
+    with pytest.raises(InputError, match="best.weights.npz: cannot read the weights"):
         export.export_savedmodel(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

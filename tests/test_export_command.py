@@ -53,8 +53,8 @@ def test_mistakes_are_one_line(tiny_run, tmp_path, capsys):
     code, said = failure(capsys, f"--run_dir={tiny_run}", f"--out={tmp_path / 'file' / 'model'}")
     assert (code, "cannot make its folder" in said) == (1, True)
     damaged = shutil.copytree(tiny_run, tmp_path / "damaged")
-    weights = damaged / "best.weights.h5"
+    weights = damaged / "best.weights.npz"
     weights.write_bytes(weights.read_bytes()[:5000])
     code, said = failure(capsys, f"--run_dir={damaged}", f"--out={out}")
-    assert (code, "best.weights.h5: cannot read the weights" in said) == (1, True)
+    assert (code, "best.weights.npz: cannot read the weights" in said) == (1, True)
     assert not out.exists()

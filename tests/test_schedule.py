@@ -5,26 +5,26 @@ import math
 
 import pytest
 
-from pnet_tf.schedule import Plateau
+from pnet_tf.schedule import Plateau, warmed_up
 
 # threshold=0, patience=2, factor=0.5, min_lr=0.3: the third validation in a row without a new best halves the rate.
-# loss, then rate, best loss and validations without a new best after it
+# loss, then rate, best loss and validations without a new best after it: since the rate fell, and at all
 TABLE = [
-    (5.0, 1.0, 5.0, 0),
-    (4.0, 1.0, 4.0, 0),
-    (4.0, 1.0, 4.0, 1),  # equal is no new best
-    (4.5, 1.0, 4.0, 2),
-    (3.9, 1.0, 3.9, 0),  # a new best forgives
-    (4.0, 1.0, 3.9, 1),
-    (4.0, 1.0, 3.9, 2),
-    (4.0, 0.5, 3.9, 0),
-    (4.0, 0.5, 3.9, 1),  # after a fall the count starts again, the best loss stays
-    (4.0, 0.5, 3.9, 2),
-    (4.0, 0.3, 3.9, 0),  # not below the lowest rate
-    (3.0, 0.3, 3.0, 0),  # a new best does not raise the rate again
-    (3.1, 0.3, 3.0, 1),
-    (3.1, 0.3, 3.0, 2),
-    (3.1, 0.3, 3.0, 0),
+    (5.0, 1.0, 5.0, 0, 0),
+    (4.0, 1.0, 4.0, 0, 0),
+    (4.0, 1.0, 4.0, 1, 1),  # equal is no new best
+    (4.5, 1.0, 4.0, 2, 2),
+    (3.9, 1.0, 3.9, 0, 0),  # a new best forgives
+    (4.0, 1.0, 3.9, 1, 1),
+    (4.0, 1.0, 3.9, 2, 2),
+    (4.0, 0.5, 3.9, 0, 3),
+    (4.0, 0.5, 3.9, 1, 4),  # after a fall the count starts again, the best loss stays
+    (4.0, 0.5, 3.9, 2, 5),
+    (4.0, 0.3, 3.9, 0, 6),  # not below the lowest rate
+    (3.0, 0.3, 3.0, 0, 0),  # a new best does not raise the rate again
+    (3.1, 0.3, 3.0, 1, 1),
+    (3.1, 0.3, 3.0, 2, 2),
+    (3.1, 0.3, 3.0, 0, 3),
 ]
 RULES = {"patience": 2, "factor": 0.5, "min_learning_rate": 0.3}
 
@@ -33,27 +33,33 @@ def test_it_falls_as_the_table_says():
     state, seen = Plateau(1.0), []
     for loss, *_ in TABLE:
         state = state.after(loss, **RULES)
-        seen.append((loss, state.learning_rate, state.best_loss, state.n_bad))
+        seen.append((loss, *dataclasses.astuple(state)))
     assert seen == TABLE
 
 
 def test_without_patience_every_validation_without_a_new_best_lowers_the_rate():
     state = Plateau(1.0).after(1.0, **{**RULES, "patience": 0})
     assert state.learning_rate == 1.0
-    assert state.after(1.0, **{**RULES, "patience": 0}) == Plateau(0.5, 1.0, 0)
+    assert state.after(1.0, **{**RULES, "patience": 0}) == Plateau(0.5, 1.0, 0, 1)
 
 
 def test_a_rate_that_starts_below_the_lowest_is_never_raised():
     state = Plateau(0.1, best_loss=1.0, n_bad=2)
-    assert state.after(2.0, **RULES) == Plateau(0.1, 1.0, 0)
+    assert state.after(2.0, **RULES) == Plateau(0.1, 1.0, 0, 1)
 
 
 def test_a_loss_that_is_no_number_is_no_new_best():
-    assert Plateau(1.0, best_loss=2.0).after(math.nan, **RULES) == Plateau(1.0, 2.0, 1)
+    assert Plateau(1.0, best_loss=2.0).after(math.nan, **RULES) == Plateau(1.0, 2.0, 1, 1)
 
 
 def test_its_state_lives_through_plain_numbers():
-    state = Plateau(0.25, 3.5, 1)
-    assert Plateau(**dataclasses.asdict(state)).after(4.0, **RULES) == Plateau(0.25, 3.5, 2)
+    state = Plateau(0.25, 3.5, 1, 4)
+    assert Plateau(**dataclasses.asdict(state)).after(4.0, **RULES) == Plateau(0.25, 3.5, 2, 5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         state.n_bad = 0
+
+
+def test_the_rate_rises_evenly_and_stays():
+    rates = [warmed_up(0.8, step=step, warmup_steps=4) for step in range(6)]
+    assert rates == [pytest.approx(rate) for rate in (0.2, 0.4, 0.6, 0.8, 0.8, 0.8)]
+    assert [warmed_up(0.8, step=step, warmup_steps=0) for step in (0, 1)] == [0.8, 0.8]

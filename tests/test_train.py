@@ -1,10 +1,7 @@
 """Flags of `train`, the flag files that ship with it, and that devices, batches and interruptions change nothing."""
 
 import dataclasses
-import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from absl import flags as absl_flags
@@ -14,7 +11,8 @@ from pnet_tf import command, train
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 # What a flag file need not say: where things are, and how long or how often without changing what is learnt.
-OPTIONAL = {"data", "instrument", "run_dir", "steps", "log_every"}
+OPTIONAL = {"data", "instrument", "run_dir", "steps", "log_every", "checkpoint_minutes", "keep", "pictures"}
+OPTIONAL |= {"profile_steps", "jit", "deterministic"}
 
 
 def parse(*arguments):
@@ -61,15 +59,17 @@ def test_an_instruments_flag_file_is_the_papers_recipe(name):
 
 
 def test_defaults_of_flags_and_of_settings_agree():
-    from pnet_tf import trainer, unet
+    from pnet_tf import loss, settings, unet
 
     flags = parse("--data=x")
-    for field in dataclasses.fields(trainer.Settings):
+    for field in dataclasses.fields(settings.Settings):
         if field.default is not dataclasses.MISSING:
             assert flags[field.name].value == field.default, field.name
     config = unet.ModelConfig()
     assert (flags.preset, flags.width, tuple(map(int, flags.bands))) == (config.preset, config.width, config.bands)
-    assert flags["strategy"].parser.enum_values == list(trainer.STRATEGIES)
+    assert flags["strategy"].parser.enum_values == list(settings.STRATEGIES)
+    assert flags["precision"].parser.enum_values == list(settings.PRECISIONS)
+    assert flags["loss"].parser.enum_values == list(loss.LOSSES)
 
 
 def test_an_unknown_flag_in_a_flag_file_is_wrong_usage(tmp_path, capsys):
@@ -92,6 +92,16 @@ def test_an_unknown_flag_in_a_flag_file_is_wrong_usage(tmp_path, capsys):
         (["--loss=mel"], "--loss"),
         (["--window_frames=8"], "--window_frames"),
         (["--instrument=theremin"], "--instrument"),
+        (["--clip_norm=inf"], "--clip_norm=inf: expected a number"),
+        (["--ema_decay=1"], "--ema_decay"),
+        (["--checkpoint_minutes=nan"], "--checkpoint_minutes=nan: expected a number"),
+        (["--keep=0"], "--keep"),
+        (["--precision=int8"], "--precision"),
+        (["--strategy=cluster"], "--strategy"),
+        (["--profile_steps=5"], "--profile_steps=5: expected the first and the last step"),
+        (["--profile_steps=5,4"], "--profile_steps=5,4: expected the first and the last step"),
+        (["--profile_steps=a,b"], "--profile_steps=a,b: expected whole numbers, such as 100,110"),
+        (["--jit", "--deterministic"], "--deterministic and --jit"),
     ],
 )
 def test_a_value_that_no_training_can_use_is_wrong_usage(arguments, message, capsys):
@@ -134,97 +144,28 @@ def test_the_resolved_flags_train_the_same_again(tiny_run, tiny_shards):
     assert {"learning_rate", "seed", "loss", "epochs"} <= {line[2:].partition("=")[0] for line in text.splitlines()}
 
 
-# --- devices and interruptions
-
-AGREEMENT = """
-import dataclasses, json, pathlib, sys
-import numpy as np
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-tf.config.experimental.enable_op_determinism()
-
-from pnet_tf import dataset, shard_set, trainer, unet
-
-shards = shard_set.open_shard_set(pathlib.Path(sys.argv[1]))
-plan = dataset.plan_windows(shards, "train", window_frames=64)
-base = trainer.Settings(
-    shards.folder, pathlib.Path(sys.argv[2]), unet.ModelConfig(width=1 / 64, bands=(2, 4)), steps=5, batch_size=4,
-    window_frames=64, loss="mae", strategy="one", learning_rate=1e-3,
+@pytest.mark.parametrize(
+    ("arguments", "has_gpu", "expected"),
+    [
+        ([], False, True),
+        ([], True, False),
+        (["--jit"], False, False),
+        (["--deterministic"], True, True),
+        (["--nodeterministic"], False, False),
+    ],
 )
-
-def learn(name, strategy=None, stop_at=None, epsilon=1e-8):
-    settings = dataclasses.replace(base, run_dir=base.run_dir / name)
-    ours = trainer.Trainer(settings, shards, plan, strategy=strategy)
-    started_at, before = ours.progress.step, ours.model.get_weights()
-    ours.optimizer.epsilon = epsilon
-    if stop_at:
-        step, left = ours._train_step, iter(range(stop_at))
-        def interrupted(batch):
-            if next(left, None) is None:
-                raise KeyboardInterrupt
-            return step(batch)
-        ours._train_step = interrupted
-        try:
-            ours.run()
-        except KeyboardInterrupt:
-            pass
-    else:
-        ours.run()
-    return started_at, before, ours.model.get_weights(), [np.asarray(v) for v in ours.optimizer.variables]
-
-def furthest(a, b):
-    return max(float(np.abs(x.astype(np.float64) - y).max()) for x, y in zip(a, b, strict=True))
-
-_, _, whole, adam = learn("whole")
-learn("parts", stop_at=3)
-went_on_at, _, parts, adam_of_parts = learn("parts")
-
-# Weights that differ by 1e-7 part by 1e-3 within five steps on one device alone: Adam makes a step of full size of a
-# gradient that is nothing but rounding (a bias before a norm), and the norms amplify what hardly changes in a window. So
-# devices are compared on dense rolls, with an epsilon that keeps steps in proportion to gradients.
-def dense_windows(shards, plan, *, batch_size, seed, first_step):
-    random = np.random.default_rng(seed)
-    rolls = (random.random((2, 5 * batch_size, 256, 128)) < 0.05).astype(np.float32)
-    log_power = 5 * random.random((5 * batch_size, 256, 1025), np.float32)
-    rows = {"pianoroll": rolls[0], "onset_offset": rolls[1], "log_power": log_power}
-    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size, drop_remainder=True)
-
-dataset.training_windows = dense_windows
-_, first, one, _ = learn("one", epsilon=0.1)
-_, _, two, _ = learn("two", tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]), epsilon=0.1)
-print(json.dumps({
-    "moved": furthest(first, one), "two": furthest(one, two), "went_on_at": went_on_at,
-    "parts": furthest(whole, parts), "adam": furthest(adam, adam_of_parts),
-}))
-"""
+def test_trainings_repeat_to_the_last_bit_where_that_costs_nothing_or_is_asked_for(arguments, has_gpu, expected):
+    assert train._is_deterministic(parse("--data=x", *arguments), has_gpu=has_gpu) is expected
 
 
-@pytest.fixture(scope="module")
-def agreement(tiny_shards, tmp_path_factory):
-    """Furthest distances between the weights of trainings that should agree, from a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", AGREEMENT, str(tiny_shards), str(tmp_path_factory.mktemp("agreement"))],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def test_a_training_that_was_stopped_ends_well_and_does_not_speak_of_exporting(monkeypatch, capsys):
+    from pnet_tf import training
 
-
-@pytest.mark.slow
-def test_two_devices_learn_what_one_learns(agreement):
-    """Five steps with the same global batch; meanwhile the weights move by hundreds of times as much."""
-    assert agreement["two"] <= 1e-6
-    assert agreement["moved"] > 3e-5
-
-
-@pytest.mark.slow
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(agreement):
-    """Interrupted after three steps, between two points of the curves: not a bit differs."""
-    assert agreement["went_on_at"] == 3
-    assert agreement["parts"] == 0
-    assert agreement["adam"] == 0
+    seen = []
+    monkeypatch.setattr(training, "train", lambda settings, *, flag_text: seen.append((settings, flag_text)))
+    arguments = ["--data=x", "--profile_steps=3,9", "--experiment=e", "--nodeterministic", "--ema_decay=0.5"]
+    assert command.run(train.define_flags, train.main, arguments) == 0
+    assert capsys.readouterr().err == ""
+    ((settings, flag_text),) = seen
+    assert (settings.profile_steps, settings.run_dir, settings.ema_decay) == ((3, 9), pathlib.Path("runs/e"), 0.5)
+    assert "--profile_steps=3,9" in flag_text

@@ -1,19 +1,22 @@
-"""The training loop: what it learns, keeps, shows and refuses."""
+"""The training loop: what it learns, keeps, shows and says."""
 
 import dataclasses
-import functools
 import math
+import os
 import shutil
+import signal
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pnet_tf import checkpoint, dataset, loss, run_folder, trainer, unet
+from pnet_tf import checkpoint, dataset, run_folder, train_step, trainer, unet
 from pnet_tf.errors import InputError
+from pnet_tf.schedule import Plateau
+from pnet_tf.settings import Settings
 from pnet_tf.shard_set import open_shard_set
+from pnet_tf.validation import Validation
 
 CONFIG = unet.ModelConfig(width=1 / 64, bands=(2, 4))
 
@@ -21,8 +24,10 @@ CONFIG = unet.ModelConfig(width=1 / 64, bands=(2, 4))
 @pytest.fixture
 def settings(tiny_shards, tmp_path):
     """Two steps an epoch, a validation after each, and no mean spectrum to measure against."""
-    return trainer.Settings(
-        tiny_shards, tmp_path / "run", CONFIG, batch_size=10, window_frames=64, test_every=1, strategy="one"
+    (tmp_path / "run").mkdir()
+    return Settings(
+        *(tiny_shards, tmp_path / "run", CONFIG),
+        **{"batch_size": 10, "window_frames": 64, "test_every": 1, "strategy": "one", "pictures": 0, "loss": "mae"},
     )
 
 
@@ -32,54 +37,97 @@ def build(settings):
     return trainer.Trainer(settings, shards, plan)
 
 
-def curves(folder):
-    """Points of each curve: name to {step: value}."""
+def run(settings):
+    ours = build(settings)
+    try:
+        return ours.run()
+    finally:
+        ours.close()
+
+
+def events_of(folder):
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
-    return {
-        name: {p.step: float(tf.make_ndarray(p.tensor_proto)) for p in events.Tensors(name)}
-        for name in events.Tags()["tensors"]
-    }
+    return events
+
+
+def curves(folder):
+    """Points of each curve: name to {step: value}."""
+    events = events_of(folder)
+    names = [name for name in events.Tags()["tensors"] if not name.startswith(("run/", "windows/", "audio/"))]
+    return {name: {p.step: float(tf.make_ndarray(p.tensor_proto)) for p in events.Tensors(name)} for name in names}
 
 
 def weights(model):
     return [np.array(value) for value in model.get_weights()]
 
 
+def steps_kept(run_dir):
+    return [int(path.stem[5:]) for path in checkpoint.checkpoints_in(run_dir / trainer.CHECKPOINTS_NAME)]
+
+
+def script_validation(monkeypatch, *losses, each=lambda: None):
+    """Lets validations say these losses, one after the other."""
+    scripted = iter(losses)
+
+    def loss(self, *, go_on):
+        each()
+        return next(scripted)
+
+    monkeypatch.setattr(Validation, "loss", loss)
+
+
+# --- what is shown
+
+
 def test_the_curves_of_a_run(tiny_run):
     """Eight steps with a point every two, the validation and the mean spectrum per note beside them."""
     found = curves(tiny_run)
-    assert list(found["loss/training"]) == [2, 4, 6, 8]
-    assert found["learning_rate"] == {step: pytest.approx(1e-3) for step in (2, 4, 6, 8)}
+    every = [2, 4, 6, 8]
+    assert list(found["loss/training"]) == every
+    assert found["learning_rate"] == {step: pytest.approx(1e-3) for step in every}
     assert list(found["loss/validation"]) == [8]
     assert list(found["loss/mean_spectrum_per_note"]) == [0]
-    assert all(math.isfinite(value) and value > 0 for points in found.values() for value in points.values())
+    for name in ("loss/training", "gradient_norm/mean", "gradient_norm/largest", "windows_per_second"):
+        assert list(found[name]) == every and all(math.isfinite(value) and value > 0 for value in found[name].values())
+    for name in ("share_of_time_waiting/data", "share_of_time_waiting/checkpoints"):
+        assert list(found[name]) == every and all(0 <= value < 1 for value in found[name].values())
+    assert all(found["gradient_norm/mean"][step] <= found["gradient_norm/largest"][step] for step in every)
 
 
-def test_what_a_run_is_made_from_is_written_before_its_first_step(settings, monkeypatch):
-    seen = {}
+def test_what_is_trained_and_two_windows_of_it_are_shown(tiny_run, tiny_shards):
+    events = events_of(tiny_run)
+    names = set(events.Tags()["tensors"])
+    assert {"run/flags", "run/feature_spec", "run/network", "run/versions"} <= names
+    (flags,) = events.Tensors("run/flags")
+    assert "--width=0.015625" in tf.make_ndarray(flags.tensor_proto)[()].decode()
+    shown = sorted(name for name in names if name.startswith("windows/"))
+    assert len(shown) == 2
+    for name in shown:
+        (picture,) = events.Tensors(name)
+        assert picture.step == 8
+        for kind in ("prediction", "target"):
+            assert f"audio/{name.removeprefix('windows/')}/{kind}" in names
 
-    def run(self):
-        seen.update({path.name: path.read_bytes() for path in self.settings.run_dir.iterdir()})
 
-    monkeypatch.setattr(trainer.Trainer, "run", run)
-    trainer.train(settings, flag_text="--seed=0\n")
-    spec = open_shard_set(settings.data).spec
-    assert seen["feature_spec.json"] == spec.to_json().encode()
-    assert seen["model_config.json"] == CONFIG.to_json().encode()
-    assert seen["resolved.flags"] == b"--seed=0\n"
-    run = run_folder.open_run(settings.run_dir)
-    assert run.training == settings.what_is_learnt()
-    assert run.voice["instrument"] == "violin"
-    assert [pitch for pitch, n in enumerate(run.voice["pitch_frames"]) if n][0] == 57
+def test_no_picture_is_drawn_where_none_is_asked_for(settings):
+    run(dataclasses.replace(settings, steps=2))
+    assert not [name for name in events_of(settings.run_dir).Tags()["tensors"] if name.startswith(("windows/", "audio/"))]
+
+
+def test_a_profile_is_written_of_the_steps_asked_for(settings):
+    run(dataclasses.replace(settings, steps=6, profile_steps=(2, 3)))
+    assert list(settings.run_dir.glob("plugins/profile/*/*.xplane.pb"))
+
+
+# --- what is learnt
 
 
 def test_the_loss_falls_and_its_best_weights_are_kept(settings):
     """It ends below half of what the untrained network has, and a new Keras model with the best weights has the same."""
-    settings = dataclasses.replace(settings, steps=60, learning_rate=3e-3, test_every=15)
-    untrained = build(settings).validation_loss()
-    shutil.rmtree(settings.run_dir)
-    trainer.train(settings)
+    settings = dataclasses.replace(settings, loss="mse", steps=60, learning_rate=3e-3, test_every=15)
+    untrained = build(settings).validation.loss()
+    assert run(settings)
     found = curves(settings.run_dir)["loss/validation"]
     assert list(found) == [30, 60]
     assert found[60] < untrained / 2
@@ -95,129 +143,260 @@ def test_the_loss_falls_and_its_best_weights_are_kept(settings):
 
 def test_best_weights_schedule_and_checkpoint_follow_the_validations(settings, monkeypatch):
     """Validation losses 3, 1, 2, 2: the best weights are the second's, the rate falls at the fourth."""
-    scripted, seen = iter([3.0, 1.0, 2.0, 2.0]), []
-
-    def validation_loss(self):
-        seen.append(weights(self.model))
-        return next(scripted)
-
-    monkeypatch.setattr(trainer.Trainer, "validation_loss", validation_loss)
-    monkeypatch.setattr(trainer.Trainer, "_say_baseline", lambda self: None)
-    trainer.train(dataclasses.replace(settings, steps=8, plateau_patience=1, plateau_factor=0.5))
+    settings = dataclasses.replace(settings, steps=8, plateau_patience=1, plateau_factor=0.5)
+    ours, seen = build(settings), []
+    script_validation(monkeypatch, 3.0, 1.0, 2.0, 2.0, each=lambda: seen.append(weights(ours.learner.model)))
+    assert ours.run()
+    ours.close()
     model = unet.build_performance_net(open_shard_set(settings.data).spec, CONFIG)
     checkpoint.load_weights(settings.run_dir / run_folder.BEST_WEIGHTS_NAME, model)
     for mine, theirs in zip(weights(model), seen[1], strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert not np.array_equal(seen[1][0], seen[2][0])
-    optimizer = keras.optimizers.Adam()
-    optimizer.build(model.trainable_variables)
-    progress = checkpoint.restore_newest(settings.run_dir / "checkpoints", model, optimizer)
-    assert progress == checkpoint.Progress(8, trainer.Plateau(5e-4, best_loss=1.0, n_bad=0))
-    np.testing.assert_array_equal(weights(model)[0], seen[3][0])
+    again = build(settings)
+    assert again.progress == checkpoint.Progress(8, Plateau(5e-4, 1.0, n_bad=0, n_since_best=2), epoch=4, validated_step=8)
+    np.testing.assert_array_equal(weights(again.learner.model)[0], seen[3][0])
+    assert steps_kept(settings.run_dir) == [6, 8]
 
 
-def test_each_validation_window_weighs_the_same_in_batches_of_any_size(settings):
-    """Five windows or so: with a batch of 2 or 4 the last is smaller."""
+def test_the_rate_warms_up_step_by_step(settings):
+    run(dataclasses.replace(settings, steps=6, warmup_steps=4, log_every=1))
+    rates = curves(settings.run_dir)["learning_rate"]
+    assert rates == {k: pytest.approx(1e-3 * min(k, 4) / 4) for k in range(1, 7)}
+
+
+@pytest.mark.parametrize("early_stopping", [0, 2])
+def test_a_training_ends_early_where_it_was_asked_to(early_stopping, settings, monkeypatch, caplog):
+    script_validation(monkeypatch, 3.0, 1.0, 2.0, 0.5, 0.7, 0.6, 0.4)
+    settings = dataclasses.replace(settings, steps=14, early_stopping=early_stopping)
+    with caplog.at_level("INFO", logger="absl"):
+        assert run(settings)
+    assert max(curves(settings.run_dir)["loss/validation"]) == (12 if early_stopping else 14)
+    assert ("stopped early at step 12: 2 validations without a new best" in caplog.text) == bool(early_stopping)
+    assert build(settings)._is_over()
+
+
+def test_averaged_weights_are_validated_kept_and_come_back(settings):
+    settings = dataclasses.replace(settings, steps=4, ema_decay=0.9, learning_rate=1e-2)
     ours = build(settings)
-    shards, plan = ours.shards, ours.validation_plan
-    (batch,) = dataset.fixed_windows(shards, plan, batch_size=100)
-    drawn = ours.model({name: batch[name] for name in ("pianoroll", "onset_offset")}, training=False)
-    expected = float(np.mean((drawn.numpy().astype(np.float64) - batch["log_power"].numpy()) ** 2))
-    sizes = [size for size in (2, 3, 4, 5) if plan.epoch_windows % size]
-    assert plan.epoch_windows > 2 and sizes
-    for size in sizes:
-        ours.settings = dataclasses.replace(settings, batch_size=size)
-        assert ours.validation_loss() == pytest.approx(expected, rel=1e-5), size
+    ours.run()
+    ours.close()
+    learner = ours.learner
+    assert learner.for_use is learner.averaged and learner.averaged is not learner.model
+    assert np.abs(weights(learner.averaged)[0] - weights(learner.model)[0]).max() > 1e-4
+    best = unet.build_performance_net(open_shard_set(settings.data).spec, CONFIG)
+    checkpoint.load_weights(settings.run_dir / run_folder.BEST_WEIGHTS_NAME, best)
+    np.testing.assert_array_equal(weights(best)[0], weights(learner.averaged)[0])
+    again = build(settings).learner
+    for mine, theirs in zip(weights(again.averaged), weights(learner.averaged), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(settings, monkeypatch):
-    settings = dataclasses.replace(settings, steps=6, log_every=1)
-    make_train_step, calls = trainer.make_train_step, []
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_it_learns_in_every_precision(precision, settings):
+    run(dataclasses.replace(settings, steps=8, precision=precision, learning_rate=3e-3, log_every=2, test_every=4))
+    found = curves(settings.run_dir)
+    losses = list(found["loss/training"].values())
+    assert losses[-1] < losses[0]
+    assert ("loss_scale" in found) == (precision == "mixed_float16")
+
+
+# --- what goes wrong
+
+
+def poison(monkeypatch, place, *, at, value=math.nan):
+    """Lets one number of what a step gives be no number, in the step counted from 1."""
+    make_train_step, calls = train_step.make_train_step, []
 
     def make_poisoned_step(*arguments, **options):
-        train_step = make_train_step(*arguments, **options)
+        step = make_train_step(*arguments, **options)
 
-        def poisoned(batch):
-            calls.append(train_step(batch))
-            return tf.constant(math.nan) if len(calls) == 4 else calls[-1]
+        def poisoned(batch, stopping):
+            calls.append(step(batch, stopping).numpy())
+            if len(calls) == at:
+                calls[-1][place] = value
+            return tf.constant(calls[-1])
 
         return poisoned
 
-    monkeypatch.setattr(trainer, "make_train_step", make_poisoned_step)
-    with pytest.raises(InputError, match="training loss is nan at step 4; .*lower --learning_rate") as ended:
-        trainer.train(settings)
-    assert "\n" not in str(ended.value)
-    assert [path.name for path in (settings.run_dir / "checkpoints").iterdir()] == ["step-000000002"]
+    monkeypatch.setattr(train_step, "make_train_step", make_poisoned_step)
+
+
+@pytest.mark.parametrize("place", [train_step.LOSS, train_step.GRADIENT_NORM])
+def test_a_loss_or_gradient_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(place, settings, monkeypatch):
+    """The step and all its windows are named; the log takes five steps at a time."""
+    settings = dataclasses.replace(settings, steps=6, log_every=5)
+    poison(monkeypatch, place, at=4)
+    ours = build(settings)
+    with pytest.raises(InputError, match="(training loss|gradient) is nan at step 4, on .*lower --learning_rate") as ended:
+        ours.run()
+    ours.close()
+    said = str(ended.value)
+    assert "\n" not in said and said.count(" from ") == 10
+    rows = ours.plan.batch(0, 3, 10)
+    name = ours.shards.manifest.recordings[rows[0, 0]].name
+    assert f"{name} from {rows[0, 1] * 256 / 44100:.2f} s" in said
+    assert steps_kept(settings.run_dir) == [2]
     assert (settings.run_dir / run_folder.BEST_WEIGHTS_NAME).exists()
 
 
-def test_a_batch_that_the_devices_cannot_share_is_refused_before_the_run_begins(settings, monkeypatch):
-    """A run begun with it could not go on with another batch size."""
-
-    class Two:
-        num_replicas_in_sync = 2
-
-    monkeypatch.setattr(trainer, "open_strategy", lambda name: Two())
-    with pytest.raises(InputError, match=r"--batch_size=3 .* must be a multiple of their number, 2"):
-        trainer.train(dataclasses.replace(settings, batch_size=3))
-    assert not settings.run_dir.exists()
+def test_no_checkpoint_is_written_of_spoilt_weights(settings, monkeypatch):
+    """With a checkpoint after each step the last one is that of the step before."""
+    poison(monkeypatch, train_step.LOSS, at=4, value=math.inf)
+    with pytest.raises(InputError, match="at step 4"):
+        run(dataclasses.replace(settings, steps=6, checkpoint_minutes=0))
+    assert steps_kept(settings.run_dir)[-1] == 3
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seed": 1}, "seed is 0 there and 1 now"),
-        ({"config": unet.ModelConfig(width=1 / 64, bands=(2,))}, r"bands is \(2, 4\) there and \(2,\) now"),
-        ({"instrument": "cello"}, "holds violin, and --instrument=cello"),
-        ({"window_frames": 80}, "prepared for windows of at most 64 frames"),
-    ],
-)
-def test_another_training_in_the_same_folder_is_refused(changes, message, settings, tiny_run):
-    before = sorted(path.stat().st_mtime_ns for path in tiny_run.rglob("*"))
-    again = {"run_dir": tiny_run, "batch_size": 2, **changes}
-    with pytest.raises(InputError, match=message):
-        trainer.train(dataclasses.replace(settings, **again))
-    assert sorted(path.stat().st_mtime_ns for path in tiny_run.rglob("*")) == before
+def test_an_overflow_under_loss_scaling_is_borne(settings, monkeypatch):
+    poison(monkeypatch, train_step.GRADIENT_NORM, at=2, value=math.inf)
+    assert run(dataclasses.replace(settings, steps=4, precision="mixed_float16"))
 
 
-def test_a_finished_run_says_so_and_is_left_alone(settings, tiny_run, tmp_path, caplog):
-    run_dir = shutil.copytree(tiny_run, tmp_path / "copy")
-    best = (run_dir / run_folder.BEST_WEIGHTS_NAME).read_bytes()
+def test_overflows_without_end_are_not(settings, monkeypatch):
+    monkeypatch.setattr(trainer, "_MAX_OVERFLOWS", 2)
+    ours = build(dataclasses.replace(settings, precision="mixed_float16"))
+    values = np.array([1.0, math.inf, 0.0])
+    for step in (0, 1):
+        ours._require_finite(step, values)
+    ours._require_finite(2, np.array([1.0, 1.0, 0.0]))
+    for step in (3, 4):
+        ours._require_finite(step, values)
+    with pytest.raises(InputError, match="gradient is inf at step 6"):
+        ours._require_finite(5, values)
+
+
+def test_a_batch_that_the_memory_cannot_hold_names_the_one_it_can(settings, monkeypatch):
+    """As a device of 5 windows would say it."""
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[10,64,1025]")
+
+    def full(*arguments):
+        raise error
+
+    monkeypatch.setattr(train_step, "make_train_step", lambda *arguments, **options: full)
+    make_gradients = train_step.make_gradients
+
+    def make_bounded(*arguments):
+        gradients = make_gradients(*arguments)
+
+        def bounded(batch):
+            return gradients(batch) if batch["log_power"].shape[0] <= 5 else full()
+
+        return bounded
+
+    monkeypatch.setattr(train_step, "make_gradients", make_bounded)
+    with pytest.raises(InputError, match="--batch_size=10 does not fit .*; --batch_size=5 is the largest that does"):
+        run(dataclasses.replace(settings, steps=2))
+
+
+def test_a_disk_that_fills_up_while_it_writes_ends_the_run(settings, monkeypatch):
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(dataclasses.replace(settings, steps=4))
+    assert steps_kept(settings.run_dir) == []
+    assert not list(settings.run_dir.rglob("*.partial"))
+
+
+# --- stopping and going on
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_run_goes_on(number, settings, monkeypatch, caplog):
+    """In the middle of an epoch, between two points of the curves."""
+    settings = dataclasses.replace(settings, steps=30, test_every=100, log_every=100)
+    ours, count = build(settings), []
+    step = ours.train_step
+
+    def step_and_signal(batch, stopping):
+        count.append(0)
+        if len(count) == 3:
+            os.kill(os.getpid(), number)
+        return step(batch, stopping)
+
+    ours.train_step = step_and_signal
     with caplog.at_level("INFO", logger="absl"):
-        trainer.train(dataclasses.replace(settings, run_dir=run_dir, batch_size=2, steps=8))
-    assert "all 8 steps are done" in caplog.text
-    assert (run_dir / run_folder.BEST_WEIGHTS_NAME).read_bytes() == best
+        if number is signal.SIGINT:
+            with pytest.raises(KeyboardInterrupt):
+                ours.run()
+        else:
+            assert not ours.run()
+            assert "asked to stop: saved at step" in caplog.text
+    ours.close()
+    (stopped_at,) = steps_kept(settings.run_dir)
+    assert 3 <= stopped_at <= 5
+    assert build(settings).progress.step == stopped_at
+    assert list(curves(settings.run_dir)["loss/training"]) == [stopped_at]
 
 
-@pytest.mark.parametrize("kind", ["mse", "mae"])
-@pytest.mark.parametrize("damage", ["flipped", "gone"])
-def test_a_shard_that_changes_ends_in_a_line_that_names_the_shard_set(kind, damage, settings, tiny_shards, tmp_path):
-    """Met while measuring the mean spectrum (`mse`), or in the middle of the training."""
-    data = shutil.copytree(tiny_shards, tmp_path / "data")
-    shards = open_shard_set(data)
-    shard = data / next(entry.shard for entry in shards.manifest.recordings if "train" in entry.ranges)
-    plan = dataset.plan_windows(shards, "train", window_frames=64)
-    if damage == "flipped":
-        content = bytearray(shard.read_bytes())
-        content[1000] ^= 0x10
-        shard.write_bytes(content)
-    else:
-        shard.unlink()
-    ours = dataclasses.replace(settings, data=data, loss=kind, steps=40)
-    with pytest.raises(InputError, match=f"{data}: a shard was changed or damaged .*inspect_shards") as ended:
-        with trainer._shards_named(shards):
-            trainer.Trainer(ours, shards, plan).run()
-    assert "\n" not in str(ended.value) and "{{" not in str(ended.value)
+def test_a_run_that_went_on_learns_what_an_unbroken_one_learns(settings, tmp_path):
+    """Its windows, its optimizer, its averages, its warm-up."""
+    settings = dataclasses.replace(settings, precision="float64", ema_decay=0.9, warmup_steps=3, test_every=100)
+    (tmp_path / "whole").mkdir()
+    whole, parts = (dataclasses.replace(settings, run_dir=tmp_path / name) for name in ("whole", "run"))
+    run(dataclasses.replace(whole, steps=5))
+    run(dataclasses.replace(parts, steps=2, keep=1))
+    run(dataclasses.replace(parts, steps=5))
+    ours, theirs = build(dataclasses.replace(whole, steps=5)), build(dataclasses.replace(parts, steps=5))
+    for name in ("model", "averaged"):
+        for mine, other in zip(weights(ours.learner.parts()[name]), weights(theirs.learner.parts()[name]), strict=True):
+            np.testing.assert_allclose(mine, other, atol=1e-9)
 
 
-def test_other_faults_keep_their_traceback(tiny_shards):
-    with pytest.raises(tf.errors.InternalError):
-        with trainer._shards_named(open_shard_set(tiny_shards)):
-            raise tf.errors.InternalError(None, None, "a fault of ours")
+def test_a_signal_during_a_validation_drops_it_and_it_is_made_up_for(settings, monkeypatch):
+    settings = dataclasses.replace(settings, steps=4)
+    with monkeypatch.context() as patch:
+
+        def interrupted(self, *, go_on):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not go_on()
+
+        patch.setattr(Validation, "loss", interrupted)
+        assert not run(settings)
+    assert steps_kept(settings.run_dir) == [2]
+    assert run(settings)
+    assert list(curves(settings.run_dir)["loss/validation"]) == [2, 4]
 
 
-def test_every_loss_that_the_flag_offers_can_be_trained_with():
-    assert set(loss.LOSSES) == {"mse", "mae"}
-    fields = {field.name for field in dataclasses.fields(trainer.Settings)}
-    partial = functools.partial(trainer.Settings, data=None, run_dir=None, config=CONFIG)
-    assert set(partial().what_is_learnt()) < fields
+@pytest.mark.parametrize("minutes", [0.0, 10.0])
+def test_checkpoints_come_by_the_clock_between_validations(minutes, settings):
+    run(dataclasses.replace(settings, steps=7, test_every=100, checkpoint_minutes=minutes, keep=20))
+    assert steps_kept(settings.run_dir) == ([1, 2, 3, 4, 5, 6, 7] if minutes == 0 else [7])
+
+
+def test_a_finished_run_says_so_and_is_left_alone(settings, caplog):
+    settings = dataclasses.replace(settings, steps=2)
+    assert run(settings)
+    before = {path: path.stat().st_mtime_ns for path in settings.run_dir.rglob("*.npz")}
+    with caplog.at_level("INFO", logger="absl"):
+        assert run(settings)
+    assert "all 2 steps are done" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in settings.run_dir.rglob("*.npz")} == before
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(settings, caplog):
+    settings = dataclasses.replace(settings, steps=4)
+    run(settings)
+    newest = checkpoint.checkpoints_in(settings.run_dir / trainer.CHECKPOINTS_NAME)[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert build(settings).progress.step == 2
+    assert "step-000000004.npz: damaged checkpoint" in caplog.text
+
+
+def test_a_checkpoint_of_another_network_is_refused(settings):
+    run(dataclasses.replace(settings, steps=2))
+    other = dataclasses.replace(settings, config=unet.ModelConfig(width=1 / 32, bands=(2, 4)))
+    with pytest.raises(InputError, match="the checkpoint there belongs to another network"):
+        build(other)
+    shutil.rmtree(settings.run_dir)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_and_those_they_can_are_named():
+    class Two:
+        n_replicas = 2
+
+    for size, near in ((3, "--batch_size=2 or --batch_size=4"), (1, "--batch_size=2")):
+        with pytest.raises(InputError, match=f"must be a multiple of their number, 2: {near}$"):
+            trainer.require_equal_shares(Settings(None, None, CONFIG, batch_size=size), Two())

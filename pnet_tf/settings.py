@@ -1,0 +1,51 @@
+"""How to train: one frozen record, filled by the flags of `train`, read by the trainer and kept in the run folder."""
+
+import dataclasses
+import pathlib
+
+from pnet_tf.unet import ModelConfig
+
+STRATEGIES = ("mirrored", "multiworker", "one")
+# What Keras calls the policy, by what the flag calls it. float64 is for checking that devices agree.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train; fields as the flags of `train`, which say what each means.
+
+    `what_is_learnt` holds those that must be the same when a training goes on.
+    """
+
+    data: pathlib.Path
+    run_dir: pathlib.Path
+    config: ModelConfig
+    instrument: str | None = None
+    epochs: int = 300
+    steps: int | None = None
+    test_every: int = 10
+    batch_size: int = 16
+    window_frames: int = 864
+    loss: str = "mse"
+    learning_rate: float = 1e-3
+    warmup_steps: int = 0
+    plateau_factor: float = 0.5
+    plateau_patience: int = 3
+    early_stopping: int = 0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    seed: int = 0
+    precision: str = "float32"
+    jit: bool = False
+    strategy: str = "mirrored"
+    log_every: int = 20
+    checkpoint_minutes: float = 10.0
+    keep: int = 2
+    pictures: int = 2
+    profile_steps: tuple[int, int] | None = None
+
+    def what_is_learnt(self) -> dict[str, str | int | float]:
+        """The settings that decide what is learnt from the data, by flag name."""
+        names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor")
+        names += ("plateau_patience", "clip_norm", "ema_decay", "seed", "precision")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,88 @@
+"""A training from its settings to its end: the devices, the data, the run folder, and what a person did wrong."""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from pnet_tf import dataset
+from pnet_tf.cluster import Cluster, open_cluster
+from pnet_tf.errors import InputError
+from pnet_tf.run_folder import Run, start_run
+from pnet_tf.settings import Settings
+from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
+from pnet_tf.trainer import Trainer, require_equal_shares
+
+_REASON_CHARACTERS = 120
+_GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
+
+
+def train(settings: Settings, *, flag_text: str = "") -> bool:
+    """Trains a network, or goes on where the same run stopped.
+
+    Args:
+      settings: data, run folder, network and recipe.
+      flag_text: the resolved flags, kept in the run folder.
+
+    Returns:
+      Whether the training is at its end; otherwise it was asked to stop, and goes on when it is started again.
+
+    Raises:
+      InputError: data or run folder cannot be used, the loss is no number any more, or the batch fits no device.
+      KeyboardInterrupt: a person interrupted it; the state is saved.
+    """
+    cluster = open_cluster(settings.strategy)
+    # Before the folder is begun: with another batch size it could not go on.
+    require_equal_shares(settings, cluster)
+    with cluster.peers_watched(_GO_ON):
+        with cluster.together():
+            shards = open_shard_set(settings.data)
+            _require_instrument(shards, settings)
+            plan = dataset.plan_windows(shards, "train", window_frames=settings.window_frames)
+        _require_same_data(shards, cluster)
+        with cluster.together():
+            if cluster.is_chief:
+                start_run(_run_of(settings, shards), flag_text=flag_text)
+        with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster)) as trainer, _shards_named(shards):
+            return trainer.run(flag_text=flag_text)
+
+
+def _run_of(settings: Settings, shards: ShardSet) -> Run:
+    voice = {
+        "instrument": shards.manifest.instrument,
+        "pitch_frames": list(shards.manifest.trained_pitch_frames()),
+        "window_frames": settings.window_frames,
+    }
+    return Run(settings.run_dir, shards.spec, settings.config, training=settings.what_is_learnt(), voice=voice)
+
+
+def _require_instrument(shards: ShardSet, settings: Settings) -> None:
+    if settings.instrument not in (None, shards.manifest.instrument):
+        raise InputError(
+            f"{shards.folder}: holds {shards.manifest.instrument}, and --instrument={settings.instrument}; give other --data"
+        )
+
+
+def _require_same_data(shards: ShardSet, cluster: Cluster) -> None:
+    """Raises InputError where a worker has other data than the chief: the windows of a step would not be one order."""
+    digests = np.zeros(cluster.n_workers)
+    digests[cluster.index] = int.from_bytes(hashlib.sha256(seal(shards.folder).encode()).digest()[:4], "big")
+    if len(set(cluster.sum_of(digests).tolist())) > 1:
+        raise InputError(f"{shards.folder}: the workers' --data differ; give each the shard set of one preparation")
+
+
+@contextlib.contextmanager
+def _shards_named(shards: ShardSet) -> Iterator[None]:
+    """What reading damaged shards raises, wherever in a graph it does, as an error that names the shard set."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError) as error:
+        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", error.message).split())[:_REASON_CHARACTERS]
+        raise InputError(
+            f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
+            f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "
+            "same prepare again"
+        ) from error

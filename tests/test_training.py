@@ -1,0 +1,115 @@
+"""A training from settings to its end: what it is begun with, and what of it is refused in one line."""
+
+import dataclasses
+import functools
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from pnet_tf import dataset, loss, run_folder, trainer, training, unet
+from pnet_tf.cluster import Cluster
+from pnet_tf.errors import InputError
+from pnet_tf.settings import Settings
+from pnet_tf.shard_set import open_shard_set
+
+CONFIG = unet.ModelConfig(width=1 / 64, bands=(2, 4))
+
+
+@pytest.fixture
+def settings(tiny_shards, tmp_path):
+    return Settings(
+        *(tiny_shards, tmp_path / "run", CONFIG),
+        **{"batch_size": 2, "window_frames": 64, "test_every": 1, "strategy": "one", "pictures": 0},
+    )
+
+
+def test_what_a_run_is_made_from_is_written_before_its_first_step(settings, monkeypatch):
+    seen = {}
+
+    def run(self, *, flag_text):
+        seen.update({path.name: path.read_bytes() for path in self.settings.run_dir.iterdir() if path.is_file()})
+
+    monkeypatch.setattr(trainer.Trainer, "run", run)
+    training.train(settings, flag_text="--seed=0\n")
+    spec = open_shard_set(settings.data).spec
+    assert seen["feature_spec.json"] == spec.to_json().encode()
+    assert seen["model_config.json"] == CONFIG.to_json().encode()
+    assert seen["resolved.flags"] == b"--seed=0\n"
+    run = run_folder.open_run(settings.run_dir)
+    assert run.training == settings.what_is_learnt()
+    assert run.voice["instrument"] == "violin"
+    assert [pitch for pitch, n in enumerate(run.voice["pitch_frames"]) if n][0] == 57
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_before_the_run_begins(settings, monkeypatch):
+    """A run begun with it could not go on with another batch size."""
+
+    class Two:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setattr(training, "open_cluster", lambda name: Cluster(Two()))
+    with pytest.raises(InputError, match=r"--batch_size=3 .* must be a multiple of their number, 2"):
+        training.train(dataclasses.replace(settings, batch_size=3))
+    assert not settings.run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, "seed is 0 there and 1 now"),
+        ({"clip_norm": 1.0}, r"clip_norm is 0\.0 there and 1\.0 now"),
+        ({"precision": "float64"}, "precision is 'float32' there and 'float64' now"),
+        ({"config": unet.ModelConfig(width=1 / 64, bands=(2,))}, r"bands is \(2, 4\) there and \(2,\) now"),
+        ({"instrument": "cello"}, "holds violin, and --instrument=cello"),
+        ({"window_frames": 80}, "prepared for windows of at most 64 frames"),
+    ],
+)
+def test_another_training_in_the_same_folder_is_refused(changes, message, settings, tiny_run):
+    before = sorted(path.stat().st_mtime_ns for path in tiny_run.rglob("*"))
+    with pytest.raises(InputError, match=message):
+        training.train(dataclasses.replace(settings, **{"run_dir": tiny_run, **changes}))
+    assert sorted(path.stat().st_mtime_ns for path in tiny_run.rglob("*")) == before
+
+
+def test_a_finished_run_is_left_alone(settings, tiny_run, tmp_path, caplog):
+    run_dir = shutil.copytree(tiny_run, tmp_path / "copy")
+    best = (run_dir / run_folder.BEST_WEIGHTS_NAME).read_bytes()
+    with caplog.at_level("INFO", logger="absl"):
+        assert training.train(dataclasses.replace(settings, run_dir=run_dir, steps=8))
+    assert "all 8 steps are done" in caplog.text
+    assert (run_dir / run_folder.BEST_WEIGHTS_NAME).read_bytes() == best
+
+
+@pytest.mark.parametrize("kind", ["mse", "mae"])
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_shard_that_changes_ends_in_a_line_that_names_the_shard_set(kind, damage, settings, tiny_shards, tmp_path):
+    """Met while measuring the mean spectrum (`mse`), or in the middle of the training."""
+    data = shutil.copytree(tiny_shards, tmp_path / "data")
+    shards = open_shard_set(data)
+    shard = data / next(entry.shard for entry in shards.manifest.recordings if "train" in entry.ranges)
+    plan = dataset.plan_windows(shards, "train", window_frames=64)
+    if damage == "flipped":
+        content = bytearray(shard.read_bytes())
+        content[1000] ^= 0x10
+        shard.write_bytes(content)
+    else:
+        shard.unlink()
+    ours = dataclasses.replace(settings, data=data, loss=kind, steps=40, batch_size=10)
+    with pytest.raises(InputError, match=f"{data}: a shard was changed or damaged .*inspect_shards") as ended:
+        with training._shards_named(shards):
+            trainer.Trainer(ours, shards, plan).run()
+    assert "\n" not in str(ended.value) and "{{" not in str(ended.value)
+
+
+def test_other_faults_keep_their_traceback(tiny_shards):
+    with pytest.raises(tf.errors.InternalError):
+        with training._shards_named(open_shard_set(tiny_shards)):
+            raise tf.errors.InternalError(None, None, "a fault of ours")
+
+
+def test_every_loss_that_the_flag_offers_can_be_trained_with():
+    assert set(loss.LOSSES) == {"mse", "mae"}
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    partial = functools.partial(Settings, data=None, run_dir=None, config=CONFIG)
+    assert set(partial().what_is_learnt()) < fields
