@@ -1,7 +1,7 @@
 """Measures this machine's speed at each stage, beside a peer in the same run: a table, and JSON with --json.
 
     python tools/bench.py prepare [--audio=FILE --score=FILE]
-    python tools/bench.py step [--width=0.25] [--batch_size=4]
+    python tools/bench.py step [--width=0.25] [--batch_size=4] [--data=DIR]
     python tools/bench.py input [--data=DIR]
     python tools/bench.py perform [--model=DIR] [--score=FILE]
 
@@ -30,7 +30,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     absl_flags.DEFINE_string("audio", None, "Recording for prepare; its first --seconds.", flag_values=flags)
     absl_flags.DEFINE_string("score", None, "Score for prepare and perform.", flag_values=flags)
-    absl_flags.DEFINE_string("data", None, "Shard set for input.", flag_values=flags)
+    absl_flags.DEFINE_string("data", None, "Shard set for input and step.", flag_values=flags)
     absl_flags.DEFINE_string("model", None, "SavedModel for perform.", flag_values=flags)
     absl_flags.DEFINE_string("json", None, "File to write the figures to.", flag_values=flags)
     absl_flags.DEFINE_float("seconds", 60.0, "Seconds of audio for prepare.", lower_bound=5, flag_values=flags)
@@ -48,17 +48,17 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
     """
     if len(arguments) != 1 or arguments[0] not in WHAT:
         raise UsageError(f"expected one of {', '.join(WHAT)}, got {' '.join(arguments) or 'nothing'}")
-    from pnet_tf import bench_stages  # brings TensorFlow
+    from pnet_tf import bench_stages, bench_step  # bring TensorFlow
 
     measure: Callable[[absl_flags.FlagValues, pathlib.Path], list[Figure]] = {
         "prepare": bench_stages.measure_prepare,
-        "step": bench_stages.measure_step,
+        "step": bench_step.measure_step,
         "input": bench_stages.measure_input,
         "perform": bench_stages.measure_perform,
     }[arguments[0]]
     with tempfile.TemporaryDirectory(prefix="pnet-bench-") as scratch:
         figures = measure(flags, pathlib.Path(scratch))
-    sys.stdout.write("\n".join(f"{figure.name:<58}{figure.value:>10.3f} {figure.unit}" for figure in figures) + "\n")
+    sys.stdout.write("\n".join(f"{figure.name:<64}{figure.value:>10.3f} {figure.unit}" for figure in figures) + "\n")
     if flags.json:
         record = {"bench": arguments[0], "figures": [dataclasses.asdict(figure) for figure in figures]}
         write_whole(pathlib.Path(flags.json), json.dumps(record | bench_stages.machine(), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What `bench` measures, stage by stage."""
+"""What `bench` measures of preparation, input and performing."""
 
 import dataclasses
 import os
@@ -7,7 +7,6 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 
 import keras
@@ -17,21 +16,15 @@ import soundfile
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from pnet_tf import dataset, export, loss, preparation, preparer, render, run_folder, savedmodel, trainer, unet
+from pnet_tf import bench_made_up, bench_step, dataset, export, preparer, render, run_folder, savedmodel, unet
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
-from pnet_tf.checkpoint import save_weights
+from pnet_tf.checkpoint import save_weights, weights_of
 from pnet_tf.run_folder import Run
-from pnet_tf.score import Note, Score, read_score
-from pnet_tf.shard_set import ShardSet, open_shard_set
+from pnet_tf.score import Score, read_score
+from pnet_tf.shard_set import open_shard_set
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
 
-WINDOW_FRAMES = 864
-# Floating-point operations of a training step for one window of 864 frames, counted from the network's plan: three
-# times the forward pass, two for a multiply-add.
-STEP_GFLOP = {0.25: 18.0, 0.125: 5.6, 1.0: 236.4}
-_MATRIX = 2048
-_NOTE_SEC = Fraction(1, 4)
 _PIECE_SEC = 180
 
 
@@ -58,34 +51,15 @@ def _read(path: str) -> str:
 # --- input where none is given
 
 
-def made_up_score(seconds: int) -> Score:
-    """Four notes a second that wander over two octaves."""
-    random = np.random.default_rng(0)
-    pitches = 67 + np.cumsum(random.integers(-2, 3, int(seconds / _NOTE_SEC))) % 24 - 12
-    notes = [Note(index * _NOTE_SEC, (index + 1) * _NOTE_SEC, int(pitch)) for index, pitch in enumerate(pitches)]
-    return Score("made up", tuple(notes))
-
-
-def made_up_sound(score: Score, spec: FeatureSpec) -> np.ndarray:
-    """The score as sums of ten partials with noise: float32 [samples]."""
-    n_samples = int(score.end_sec * spec.sample_rate_hz)
-    waveform = 0.002 * np.random.default_rng(0).normal(size=n_samples)
-    for note in score.notes:
-        first, end = (int(time * spec.sample_rate_hz) for time in (note.start_sec, note.end_sec))
-        phase = 2 * np.pi * 440 * 2 ** ((note.pitch - 69) / 12) * np.arange(end - first) / spec.sample_rate_hz
-        waveform[first:end] += 0.1 * sum(np.sin(k * phase) / k for k in range(1, 11))
-    return waveform.astype(np.float32)
-
-
 def _recording(flags: absl_flags.FlagValues, scratch: pathlib.Path, spec: FeatureSpec) -> preparer.Job:
     """The first seconds of the given recording, or a made-up one, as FLAC at the spec's rate."""
-    score = read_score(flags.score) if flags.score else made_up_score(int(flags.seconds))
+    score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(int(flags.seconds))
     if flags.audio:
         from pnet_tf import audio_file
 
         waveform = audio_file.read_waveform(pathlib.Path(flags.audio), spec)
     else:
-        waveform = made_up_sound(score, spec)
+        waveform = bench_made_up.made_up_sound(score, spec)
     waveform = waveform[: int(flags.seconds * spec.sample_rate_hz)]
     end_sec = Fraction(len(waveform), spec.sample_rate_hz)
     score = dataclasses.replace(score, notes=tuple(note for note in score.notes if note.end_sec <= end_sec))
@@ -133,90 +107,16 @@ def _peak_memory_mb(*, reset: bool = False) -> float:
     return int(line.split()[1]) / 1024
 
 
-# --- step
-
-
-def measure_step(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Figure]:
-    """A training step beside the machine's own matrix multiplication."""
-    del scratch
-    width = 0.25 if flags.width is None else flags.width
-    step, batch, convolutions = _training_step(width, flags.batch_size)
-    left, right = (tf.random.stateless_normal([_MATRIX, _MATRIX], [seed, 0]) for seed in (0, 1))
-    multiply = tf.function(lambda: tf.matmul(left, right)[0, 0], autograph=False)
-    n_products = 10
-
-    def products() -> None:
-        """Some matrix products, so that one timing is long enough."""
-        for _ in range(n_products):
-            multiply().numpy()
-
-    step(batch).numpy()
-    step_sec, products_sec, _ = take_turns(lambda: step(batch).numpy(), products, rounds=max(flags.rounds, 7))
-    rate = n_products * 2 * _MATRIX**3 / products_sec / 1e9
-    work = STEP_GFLOP.get(width, 0.0) * flags.batch_size
-    return [
-        Figure(f"step at width {width:g}, batch {flags.batch_size}", step_sec, "s"),
-        Figure("windows a second", flags.batch_size / step_sec, "1/s"),
-        Figure("work of the step", work / step_sec, "GFLOP/s"),
-        Figure(f"tf.matmul of {_MATRIX} x {_MATRIX}, float32", rate, "GFLOP/s"),
-        Figure("step / matmul", 100 * work / step_sec / rate, "%"),
-        Figure("convolutions and their gradients in the graph", convolutions.n_plain, ""),
-        Figure("grouped or handed to XLA", convolutions.n_fallbacks, ""),
-    ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolutions:
-    """What the graph of a step computes its convolutions with.
-
-    Attributes:
-      n_plain: convolutions and their gradients, by TensorFlow's own kernels.
-      n_fallbacks: grouped convolutions, and whatever is handed to XLA.
-    """
-
-    n_plain: int
-    n_fallbacks: int
-
-
-def _training_step(width: float, batch_size: int) -> tuple[Callable, dict[str, tf.Tensor], Convolutions]:
-    """The trainer's own step, a batch for it, and what its graph is made of."""
-    spec, config = FeatureSpec(), ModelConfig(width=width)
-    strategy = trainer.open_strategy("one")
-    with strategy.scope():
-        model = unet.build_performance_net(spec, config)
-        optimizer = keras.optimizers.Adam(1e-3)
-        optimizer.build(model.trainable_variables)
-    step = trainer.make_train_step(
-        model, optimizer, loss.squared_error, strategy=strategy, batch_size=batch_size
-    )
-    shape = [batch_size, WINDOW_FRAMES]
-    roll = tf.cast(tf.random.stateless_uniform([*shape, spec.n_pitches], [0, 0]) < 0.02, tf.float32)
-    target = tf.random.stateless_uniform([*shape, spec.n_bins], [0, 1], maxval=6.0)
-    batch = {"pianoroll": roll, "onset_offset": roll, "log_power": target}
-    operations = step.get_concrete_function(batch).graph.get_operations()
-    convolutions = [operation for operation in operations if operation.type.startswith("Conv2D")]
-    return step, batch, Convolutions(len(convolutions), sum(map(_is_fallback, operations)))
-
-
-def _is_fallback(operation: tf.Operation) -> bool:
-    if operation.type in ("XlaLaunch", "XlaCompileOnDemand") or "_XlaMustCompile" in operation.node_def.attr:
-        return True
-    if operation.type != "Conv2D":
-        return False
-    image, kernel = operation.inputs[0].shape, operation.inputs[1].shape
-    return image[-1] is not None and kernel[2] is not None and image[-1] != kernel[2]
-
-
 # --- input
 
 
 def measure_input(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Figure]:
     """Windows a second that the input pipeline gives, beside those that a training step takes."""
     width = 0.125 if flags.width is None else flags.width
-    shards = open_shard_set(pathlib.Path(flags.data)) if flags.data else _made_up_shards(scratch)
-    plan = dataset.plan_windows(shards, "train", window_frames=WINDOW_FRAMES)
+    shards = open_shard_set(pathlib.Path(flags.data)) if flags.data else bench_made_up.made_up_shards(scratch)
+    plan = dataset.plan_windows(shards, "train", window_frames=bench_step.WINDOW_FRAMES)
     batches = iter(dataset.training_windows(shards, plan, batch_size=flags.batch_size, seed=0))
-    step, batch, _ = _training_step(width, flags.batch_size)
+    step, batch, _ = bench_step.training_step(width, flags.batch_size)
     n_batches = max(40, 160 // flags.batch_size)
 
     def read() -> None:
@@ -233,23 +133,6 @@ def measure_input(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[F
     ]
 
 
-def _made_up_shards(scratch: pathlib.Path) -> ShardSet:
-    spec, corpus = FeatureSpec(), scratch / "corpus"
-    corpus.mkdir()
-    score = made_up_score(60)
-    rows = [
-        f"{int(note.start_sec * spec.sample_rate_hz)},{int(note.end_sec * spec.sample_rate_hz)},41,{note.pitch},0,0,Quarter"
-        for note in score.notes
-    ]
-    for name in ("1", "2", "3"):
-        soundfile.write(corpus / f"{name}.wav", made_up_sound(score, spec), spec.sample_rate_hz)
-        header = "start_time,end_time,instrument,note,start_beat,end_beat,note_value"
-        (corpus / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    plan = preparation.Plan("violin", corpus, scratch / "shards", spec, n_workers=0)
-    preparation.prepare_corpus(plan)
-    return open_shard_set(scratch / "shards")
-
-
 # --- perform
 
 
@@ -257,7 +140,7 @@ def measure_perform(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list
     """A score performed with the model loaded, and by the command from its start."""
     model = pathlib.Path(flags.model) if flags.model else _untrained_voice(flags, scratch)
     voice = savedmodel.open_voice(model)
-    score = read_score(flags.score) if flags.score else made_up_score(_PIECE_SEC)
+    score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(_PIECE_SEC)
     performance = render.perform(score, voice, iterations=flags.iterations)
     loaded = [
         seconds_of(lambda: render.perform(score, voice, iterations=flags.iterations)) for _ in range(flags.rounds)
@@ -290,8 +173,8 @@ def _write_labels(score: Score, spec: FeatureSpec, path: pathlib.Path) -> pathli
 def _untrained_voice(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> pathlib.Path:
     """A SavedModel with first weights: it takes as long as a trained one."""
     spec, config = FeatureSpec(), ModelConfig(width=0.125 if flags.width is None else flags.width)
-    voice = {"instrument": "violin", "pitch_frames": [1] * spec.n_pitches, "window_frames": WINDOW_FRAMES}
+    voice = {"instrument": "violin", "pitch_frames": [1] * spec.n_pitches, "window_frames": bench_step.WINDOW_FRAMES}
     run = Run(scratch / "run", spec, config, training={}, voice=voice)
     run_folder.start_run(run, flag_text="")
-    save_weights(run.best_weights, unet.build_performance_net(spec, config))
+    save_weights(run.best_weights, weights_of(unet.build_performance_net(spec, config)))
     return export.export_savedmodel(run.folder, scratch / "model")
