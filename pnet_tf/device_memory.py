@@ -50,6 +50,6 @@ def can_compute(work: Callable[[], tf.Tensor]) -> bool:
     """Whether a computation, to a float tensor [], has room on its device."""
     try:
         work().numpy()
-    except tf.errors.ResourceExhaustedError:
+    except (tf.errors.ResourceExhaustedError, MemoryError):
         return False
     return True

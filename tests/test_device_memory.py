@@ -42,10 +42,11 @@ def test_a_full_disk_stays_what_it_is():
             raise full("/run/events: No space left on device")
 
 
-def test_a_computation_has_room_or_not():
+@pytest.mark.parametrize("error", [full(), MemoryError()])
+def test_a_computation_has_room_or_not(error):
     assert device_memory.can_compute(lambda: tf.constant(1.0))
 
     def too_large():
-        raise full()
+        raise error
 
     assert not device_memory.can_compute(too_large)
