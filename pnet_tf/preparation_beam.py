@@ -161,6 +161,9 @@ def _run_pipeline(paths: Sequence[str], runner: str, options: Sequence[str]) -> 
         with _quiet(runner):
             state = _state_at_the_end(pipeline.run())
     except (RuntimeError, OSError, ImportError, grpc.RpcError, grpc.FutureTimeoutError) as error:
+        if str(error).startswith(f"{KeyboardInterrupt.__name__} [while running"):
+            # What Beam makes of Ctrl-C in the midst of a recording.
+            raise KeyboardInterrupt from error
         if (reason := _reason_of(error)) is None:
             raise
         raise InputError(f"{runner}: {reason}; what was finished is kept, run again to go on") from error

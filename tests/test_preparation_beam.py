@@ -124,6 +124,15 @@ def test_a_preparation_stopped_in_the_pool_goes_on_on_beam(source, tmp_path, mon
     assert len(begun) == 2 and small_corpus.content(tmp_path / "out") == before
 
 
+def test_an_interrupt_is_one_and_leaves_what_is_finished(source, tmp_path, monkeypatch, capsys):  # noqa: F811
+    stop_after(monkeypatch, 2)
+    assert run(source, tmp_path / "out", "--runner=DirectRunner") == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "prepare: interrupted"
+    names = os.listdir(tmp_path / "out")
+    assert len([name for name in names if name.endswith(".tfrecord")]) == 2
+    assert not [name for name in names if name.startswith(".")]
+
+
 def test_a_bad_recording_is_named_and_the_others_are_kept(source, tmp_path):  # noqa: F811
     audio = source / "train_data" / "20.wav"
     audio.write_bytes(b"RIFF and nothing more")
