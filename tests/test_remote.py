@@ -2,10 +2,13 @@
 
 import gzip
 import hashlib
+import http.server
+import os
 import pathlib
 import pickle
 import subprocess
 import sys
+import threading
 import types
 import uuid
 import zipfile
@@ -117,12 +120,18 @@ def test_renaming_replaces_and_removing_removes(file):
     assert not file.parent.exists()
 
 
-@pytest.mark.parametrize("call", ["read_bytes", "stat", "unlink", "iterdir"])
+@pytest.mark.parametrize("call", ["read_bytes", "stat", "unlink"])
 def test_what_is_missing_is_named(root, call):
     with pytest.raises(FileNotFoundError) as caught:
         getattr(root / "no" / "file", call)()
     assert caught.value.filename == f"{root}/no/file"
     assert caught.value.strerror == "No such file or directory"
+
+
+def test_a_folder_that_is_not_there_is_empty(root):
+    """An object store forgets a folder with the last file in it."""
+    assert list((root / "no").iterdir()) == []
+    remote.remove_tree(root / "no")
 
 
 def test_a_file_in_the_place_of_a_folder_is_refused(file):
@@ -179,6 +188,31 @@ def test_a_copy_is_whole_or_not_there(file, tmp_path, monkeypatch, kind):
             remote.copy_whole(file, folder / target, landing=folder)
     assert sorted(path.name for path in folder.iterdir()) == before
     assert (folder / "copy").stat().st_size == 5120000
+
+
+def test_a_program_that_used_s3_ends_with_its_own_exit_code():
+    """It asks a service that has nothing."""
+
+    class Nothing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    threading.Thread(target=service.serve_forever, daemon=True).start()
+    program = (
+        "import sys; from pnet_tf import remote; remote._gfile_for('s3').isdir('s3://bucket/x'); print('end'); sys.exit(7)"
+    )
+    settings = {"S3_ENDPOINT": f"http://127.0.0.1:{service.server_port}", "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"}
+    settings |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **settings})
+    service.shutdown()
+    service.server_close()
+    assert (done.returncode, done.stdout) == (7, "end\n")
 
 
 def test_a_local_path_brings_no_tensorflow(tmp_path):
