@@ -207,8 +207,8 @@ def test_a_program_that_used_s3_ends_with_its_own_exit_code():
     program = (
         "import sys; from pnet_tf import remote; remote._gfile_for('s3').isdir('s3://bucket/x'); print('end'); sys.exit(7)"
     )
-    settings = {"S3_ENDPOINT": f"http://127.0.0.1:{service.server_port}", "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"}
-    settings |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    settings = {"S3_ENDPOINT": f"http://127.0.0.1:{service.server_port}", "AWS_EC2_METADATA_DISABLED": "true"}
+    settings |= {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **settings})
     service.shutdown()
     service.server_close()
