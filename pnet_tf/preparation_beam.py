@@ -129,7 +129,10 @@ def do_written_errand(path: str) -> None:
       WorkerPlaceError: something cannot be read or written.
     """
     file = path_of(path)
-    errand: preparer_remote.Errand = pickle.loads(file.read_bytes())
+    try:
+        errand: preparer_remote.Errand = pickle.loads(file.read_bytes())
+    except OSError as error:
+        raise WorkerPlaceError(f"a worker cannot read {path}: --source and --out must be where every worker sees them") from error
     try:
         preparer_remote.do_errand(errand)
         logging.info("%s: prepared", errand.job.name)

@@ -26,7 +26,7 @@ class Errand:
 
 
 def do_errand(errand: Errand) -> RecordingEntry:
-    """Prepares one recording and copies shard and then entry to their folder, each whole or not at all.
+    """Prepares one recording in scratch and brings shard and then entry to their folder, each whole or not at all.
 
     Two workers may do one errand at the same time: both bring the same bytes.
 
@@ -40,17 +40,20 @@ def do_errand(errand: Errand) -> RecordingEntry:
       InputError: audio or labels cannot be used, or the audio is gone; the message names the place in the source.
       tf.errors.OpError, OSError: something cannot be fetched or written.
     """
-    job = errand.job
-    with tempfile.TemporaryDirectory(prefix="pnet_tf-") as name:
+    job, landing, folder = errand.job, _based(errand.landing, errand.base), _based(errand.job.folder, errand.base)
+    # Beside a local set, so that bringing a file there is renaming it, and the next run removes what a killed one left.
+    with tempfile.TemporaryDirectory(prefix="pnet_tf-", dir=None if isinstance(landing, RemotePath) else landing) as name:
         scratch = pathlib.Path(name)
         audio = _audio_here(errand, scratch)
         try:
             entry = preparer.prepare_recording(dataclasses.replace(job, audio=audio, folder=scratch))
         except InputError as error:
             raise InputError(str(error).replace(str(audio), str(job.audio))) from error
-        folder = _based(job.folder, errand.base)
         for file in (entry.shard, f"{job.name}{preparer.ENTRY_SUFFIX}"):
-            copy_whole(scratch / file, folder / file, landing=_based(errand.landing, errand.base))
+            if isinstance(folder, RemotePath):
+                copy_whole(scratch / file, folder / file, landing=landing)
+            else:
+                (scratch / file).replace(folder / file)
     return entry
 
 

@@ -170,6 +170,15 @@ def test_a_full_disk_is_one_line_and_the_finished_are_kept(source, tmp_path, mon
     assert run(source, out, "--runner=DirectRunner") == 0
 
 
+def test_a_set_that_workers_do_not_see_is_one_line(source, tmp_path, monkeypatch):  # noqa: F811
+    run_pipeline = preparation_beam._run_pipeline
+    monkeypatch.setattr(
+        preparation_beam, "_run_pipeline", lambda paths, *rest: run_pipeline([f"/elsewhere{path}" for path in paths], *rest)
+    )
+    with pytest.raises(InputError, match=r"^DirectRunner: a worker cannot read /elsewhere.*must be where every worker sees"):
+        on_beam(source, tmp_path / "out")
+
+
 def test_a_fault_of_this_program_keeps_its_traceback(source, tmp_path, monkeypatch):  # noqa: F811
     def fault(job):
         raise RuntimeError("a fault of ours")
