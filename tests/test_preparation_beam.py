@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pickle
+import re
 import runpy
 import socket
 import subprocess
@@ -12,7 +13,9 @@ import uuid
 
 import pytest
 import small_corpus
+import soundfile
 import tensorflow as tf
+import test_musicnet_npz
 from test_preparation import WHOLE, plan_of, prepare, recordings, source, stop_after  # noqa: F401  (fixtures)
 
 from pnet_tf import command, inspect_shards, preparation, preparation_beam, preparer
@@ -71,14 +74,27 @@ def test_audio_out_of_an_archive_gives_the_same_set_and_the_same_words(source, t
     assert small_corpus.content(tmp_path / "beam") == small_corpus.content(tmp_path / "pool")
 
 
-@pytest.mark.parametrize("kind", ["folder", "tar"])
+def pack(source, folder, kind):  # noqa: F811
+    """The source as an archive in a folder of its own."""
+    folder.mkdir()
+    if kind == "tar":
+        with tarfile.open(folder / "musicnet.tar.gz", "w:gz") as archive:
+            archive.add(source, "musicnet")
+        return folder
+    members = {}
+    for path in source.rglob("*.wav"):
+        waveform, _ = soundfile.read(path, dtype="float32")
+        notes = [(start, end, (41, pitch, 0, 0.0, "Half")) for start, end, pitch in small_corpus.notes_of(len(waveform))]
+        members[path.stem] = test_musicnet_npz.member(test_musicnet_npz.pair(waveform, *notes))
+    test_musicnet_npz.archive(folder / "musicnet.npz", **members)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "npz"])
 def test_source_and_set_on_a_remote_file_system_are_as_local_ones(source, tmp_path, bucket, kind):  # noqa: F811
     place = bucket / "source"
-    if kind == "tar":
-        (tmp_path / "tar").mkdir()
-        with tarfile.open(tmp_path / "tar" / "musicnet.tar.gz", "w:gz") as archive:
-            archive.add(source, "musicnet")
-        source = tmp_path / "tar"
+    if kind != "folder":
+        source = pack(source, tmp_path / kind, kind)
     upload(source, place)
     local = prepare(source, tmp_path / "local")
     for name, prepared in (("pool", prepare), ("beam", on_beam)):
@@ -225,6 +241,15 @@ def test_what_cannot_be_run_is_one_line(source, tmp_path, capsys, flags, code, e
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("prepare: ") and expected in last
     assert code == 1 or not (tmp_path / "out").exists()
+
+
+def test_the_options_in_the_documents_are_beam_s():
+    from apache_beam.options import pipeline_options
+
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    options = re.findall(r"--runner_options=(--\w+=\S+)", text)
+    assert len(options) > 10
+    assert preparation_beam._unknown_options(pipeline_options, options) == []
 
 
 def test_what_a_runner_misses_is_wrong_usage(source, tmp_path, monkeypatch, capsys):  # noqa: F811
