@@ -156,14 +156,16 @@ def _run_pipeline(paths: Sequence[str], runner: str, options: Sequence[str]) -> 
     """
     beam = _import_beam()
     import grpc
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 
+    failures = (RuntimeError, OSError, ImportError, grpc.RpcError, grpc.FutureTimeoutError, DataflowRuntimeException)
     pipeline = _new_pipeline(runner, options)
     # Without the reshuffle a runner may fuse all of it into one worker's work.
     _ = pipeline | beam.Create(paths) | beam.Reshuffle() | "Prepare" >> beam.Map(do_written_errand)
     try:
         with _quiet(runner):
             state = _state_at_the_end(pipeline.run())
-    except (RuntimeError, OSError, ImportError, grpc.RpcError, grpc.FutureTimeoutError) as error:
+    except failures as error:
         if str(error).startswith(f"{KeyboardInterrupt.__name__} [while running"):
             # What Beam makes of Ctrl-C in the midst of a recording.
             raise KeyboardInterrupt from error

@@ -183,6 +183,9 @@ def path_of(text: str | AnyPath) -> AnyPath:
 
     Args:
       text: a path, or a URL; `file://` is local. What is a path already is given back.
+
+    Raises:
+      InputError: a URL of nothing but its scheme.
     """
     if not isinstance(text, str):
         return text if isinstance(text, RemotePath) else pathlib.Path(text)
@@ -191,6 +194,8 @@ def path_of(text: str | AnyPath) -> AnyPath:
         return pathlib.Path(text)
     if match[1].lower() == "file":
         return pathlib.Path("/" + match[2].lstrip("/"))
+    if not match[2].strip("/"):
+        raise InputError(f"{text}: names no bucket or host, expected one such as {match[1]}://bucket/folder")
     return RemotePath(f"{match[1].lower()}://{match[2].rstrip('/')}")
 
 

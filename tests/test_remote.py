@@ -52,6 +52,12 @@ def test_a_url_is_remote_and_all_else_local(text, expected):
     assert path_of(text) == expected
 
 
+@pytest.mark.parametrize("text", ["gs://", "s3:///"])
+def test_a_url_of_nothing_is_refused(text):
+    with pytest.raises(InputError, match=f"^{text}: names no bucket or host"):
+        path_of(text)
+
+
 def test_the_parts_of_a_name(file):
     assert (file.name, file.stem, file.suffix) == ("take.1.WAV", "take.1", ".WAV")
     assert str(file.with_name("b")) == f"{file.parent}/b" == f"{file.parent / 'b'}"
