@@ -196,6 +196,7 @@ def test_a_copy_is_whole_or_not_there(file, tmp_path, monkeypatch, kind):
     assert (folder / "copy").stat().st_size == 5120000
 
 
+@pytest.mark.slow
 def test_a_program_that_used_s3_ends_with_its_own_exit_code():
     """It asks a service that has nothing."""
 
