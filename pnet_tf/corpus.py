@@ -12,6 +12,7 @@ from typing import Literal
 from absl import logging
 
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.remote import AnyPath
 from pnet_tf.score_labels import label_instruments, score_from_labels
 from pnet_tf.score_notes import Score
 
@@ -50,7 +51,7 @@ class Recording:
 
     Attributes:
       name: unique in its corpus, safe as the name of a file.
-      audio: the audio file; give it back with `Corpus.release`.
+      audio: the audio file, where the source is remote a remote one; give it back with `Corpus.release`.
       score: the notes of the corpus's instrument, or what is wrong with the score file: one bad file must not end the
         walk through the others.
       split: `train` or `test`.
@@ -58,7 +59,7 @@ class Recording:
     """
 
     name: str
-    audio: pathlib.Path
+    audio: AnyPath
     score: Score | InputError
     split: Split
     label_source: str
@@ -108,7 +109,7 @@ class Corpus(abc.ABC):
 
         Args:
           names: some of `self.names`.
-          scratch: an existing folder for audio that the source does not hold as a file; one such file is there for
+          scratch: an existing local folder for audio that the source does not hold as a file; one such file is there for
             each recording handed out and not yet released.
 
         Raises:
@@ -116,7 +117,7 @@ class Corpus(abc.ABC):
         """
 
     @abc.abstractmethod
-    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+    def source_files(self, name: str) -> tuple[AnyPath, ...]:
         """The files that a recording is made from; when one of them changes the recording has.
 
         Raises:
@@ -159,7 +160,7 @@ class LabelledCorpus(Corpus):
         """The split of a recording."""
         return self._labels[name].split
 
-    def _recording(self, name: str, audio: pathlib.Path) -> Recording:
+    def _recording(self, name: str, audio: AnyPath) -> Recording:
         labels = self._labels[name]
         score = score_from_labels(
             labels.data,
@@ -229,7 +230,7 @@ def is_safe_name(name: str) -> bool:
     return _SAFE_NAME.fullmatch(name) is not None and len(name.encode()) <= 128
 
 
-def require_some(corpus: Corpus, source: pathlib.Path, instrument: str, expected: str) -> None:
+def require_some(corpus: Corpus, source: AnyPath, instrument: str, expected: str) -> None:
     """Refuses a source without a single recording of the instrument.
 
     Raises:

@@ -1,6 +1,7 @@
 """When a batch does not fit into a device's memory: the largest that does is found, and named."""
 
 import contextlib
+import traceback
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -28,6 +29,8 @@ def batch_that_fits_named(fits: Callable[[int], bool], *, batch_size: int, n_rep
     except tf.errors.ResourceExhaustedError as error:
         if _FULL_DISK in error.message:
             raise
+        # The frames that failed hold batches that were read ahead.
+        traceback.clear_frames(error.__traceback__)
         fitting = n_replicas * largest_that_fits(fits, below=batch_size // n_replicas)
         advice = (
             f"--batch_size={fitting} is the largest that does"

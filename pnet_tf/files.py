@@ -1,12 +1,13 @@
 """Writing files so that they appear whole or not at all."""
 
 import errno
-import os
 import pathlib
 import shutil
 
+from pnet_tf.remote import AnyPath
 
-def write_whole(path: pathlib.Path, text: str) -> None:
+
+def write_whole(path: AnyPath, text: str) -> None:
     """Writes a text file under a temporary name and renames it; a failure leaves what was there.
 
     Args:
@@ -19,7 +20,7 @@ def write_whole(path: pathlib.Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from absl import flags as absl_flags
 
 from pnet_tf import command
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.remote import path_of
 from pnet_tf.shard_set import SPLITS, ShardSet, open_shard_set
 
 
@@ -31,7 +31,7 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
     if len(arguments) != 1:
         raise UsageError(f"expected one folder, got {len(arguments)} arguments (see --help)")
     try:
-        shards = open_shard_set(pathlib.Path(arguments[0]))
+        shards = open_shard_set(path_of(arguments[0]))
     except OSError as error:
         raise InputError(f"{arguments[0]}: cannot be opened ({error.strerror})") from error
     sys.stdout.write("\n".join(describe(shards)) + "\n")

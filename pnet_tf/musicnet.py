@@ -1,13 +1,12 @@
 """Opens a source of recordings: MusicNet as folder, tar or npz, or a folder of somebody's own pairs."""
 
-import pathlib
-
 from pnet_tf.corpus import INSTRUMENTS, Corpus, Recording, require_instrument, require_some
 from pnet_tf.errors import InputError
 from pnet_tf.musicnet_folder import FolderCorpus, find_root
 from pnet_tf.musicnet_npz import NpzCorpus, is_npz
 from pnet_tf.musicnet_tar import TarCorpus, is_tar
 from pnet_tf.own_pairs import PairsCorpus
+from pnet_tf.remote import AnyPath, path_of
 
 __all__ = ["INSTRUMENTS", "TEST_IDS", "Corpus", "Recording", "open_corpus"]
 
@@ -23,12 +22,12 @@ EXPECTED = (
 
 
 def open_corpus(
-    source: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None
+    source: AnyPath, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None
 ) -> Corpus:
     """The recordings of one instrument in a source.
 
     Args:
-      source: a file or a folder; what it is shows in its content.
+      source: a file or a folder, local or remote; what it is shows in its content.
       instrument: a name of `INSTRUMENTS`.
       label_rate_hz: rate of the sample counts in label files; None is MusicNet's.
       part: for pairs, the part of each score that plays, by name or number.
@@ -37,7 +36,7 @@ def open_corpus(
       UsageError: there is no such instrument.
       InputError: there is no such source, it is damaged, or holds no recording of the instrument.
     """
-    source, instrument = pathlib.Path(source), require_instrument(instrument)
+    source, instrument = path_of(source), require_instrument(instrument)
     if not source.exists():
         raise InputError(f"{source}: does not exist, expected {EXPECTED}")
     corpus = _open(source, instrument, label_rate_hz, part)
@@ -45,7 +44,7 @@ def open_corpus(
     return corpus
 
 
-def _open(source: pathlib.Path, instrument: str, label_rate_hz: int | None, part: str | None) -> Corpus:
+def _open(source: AnyPath, instrument: str, label_rate_hz: int | None, part: str | None) -> Corpus:
     if source.is_dir():
         if (root := find_root(source)) is not None:
             return FolderCorpus(root, instrument, label_rate_hz=label_rate_hz)

@@ -17,11 +17,12 @@ from pnet_tf.corpus import (
     warn_left_out,
 )
 from pnet_tf.errors import InputError
+from pnet_tf.remote import AnyPath, path_of
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def find_root(source: pathlib.Path) -> pathlib.Path | None:
+def find_root(source: AnyPath) -> AnyPath | None:
     """The folder with `train_data` and so on: `source` itself, or `musicnet` in it; None if neither."""
     for folder in (source, source / "musicnet"):
         if any((folder / f"{split}_{what}").is_dir() for split in SPLITS for what in ("data", "labels")):
@@ -32,7 +33,7 @@ def find_root(source: pathlib.Path) -> pathlib.Path | None:
 class FolderCorpus(LabelledCorpus):
     """The solo recordings of an unpacked MusicNet; their audio is used where it lies."""
 
-    def __init__(self, root: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> None:
+    def __init__(self, root: AnyPath, instrument: str, *, label_rate_hz: int | None = None) -> None:
         """Reads every label file.
 
         Args:
@@ -43,7 +44,7 @@ class FolderCorpus(LabelledCorpus):
         Raises:
           InputError: a label file is wrong, or a recording is in both splits.
         """
-        self._audio: dict[str, pathlib.Path] = {}
+        self._audio: dict[str, AnyPath] = {}
         skipped: collections.Counter[str] = collections.Counter()
         labels = [item for split in SPLITS for item in self._pair_up(root, split, skipped)]
         super().__init__("folder", labels, instrument, label_rate_hz=label_rate_hz, skipped=skipped)
@@ -53,11 +54,11 @@ class FolderCorpus(LabelledCorpus):
         for name in sorted(require_known(self, names)):
             yield self._recording(name, self._audio[name])
 
-    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+    def source_files(self, name: str) -> tuple[AnyPath, ...]:
         """The audio file and the label file."""
-        return self._audio[name], pathlib.Path(self._labels[name].where)
+        return self._audio[name], path_of(self._labels[name].where)
 
-    def _pair_up(self, root: pathlib.Path, split: Split, skipped: collections.Counter[str]) -> Iterator[Labels]:
+    def _pair_up(self, root: AnyPath, split: Split, skipped: collections.Counter[str]) -> Iterator[Labels]:
         audio, more_audio = files_by_stem(root / f"{split}_data", AUDIO_SUFFIXES)
         label_files, more_labels = files_by_stem(root / f"{split}_labels", (".csv",))
         left_out = {
@@ -73,7 +74,7 @@ class FolderCorpus(LabelledCorpus):
             yield Labels(name, split, read_label_file(label_files[name]), str(label_files[name]))
 
 
-def _files(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
+def _files(folder: AnyPath, suffixes: Sequence[str]) -> list[AnyPath]:
     """The files of a folder with one of the suffixes (in any case), in their order; hidden files are left out."""
     if not folder.is_dir():
         return []
@@ -83,15 +84,15 @@ def _files(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
 
 
 def files_by_stem(
-    folder: pathlib.Path, suffixes: Sequence[str]
-) -> tuple[dict[str, pathlib.Path], list[pathlib.Path]]:
+    folder: AnyPath, suffixes: Sequence[str]
+) -> tuple[dict[str, AnyPath], list[AnyPath]]:
     """Files with one of the suffixes (in any case) by name, and further ones of a name, such as ID.mp3 beside ID.wav.
 
     Args:
       folder: where to look, not below it; one that does not exist is empty. Hidden files are left out.
       suffixes: the first of them wins.
     """
-    files: dict[str, pathlib.Path] = {}
+    files: dict[str, AnyPath] = {}
     more = []
     for path in _files(folder, suffixes):
         if files.setdefault(path.stem, path) != path:
@@ -99,7 +100,7 @@ def files_by_stem(
     return files, more
 
 
-def read_label_file(path: pathlib.Path) -> bytes:
+def read_label_file(path: AnyPath) -> bytes:
     """The content of a label file.
 
     Raises:

@@ -16,6 +16,7 @@ from absl import logging
 from pnet_tf.corpus import LabelledCorpus, Labels, Recording, is_safe_name, require_known
 from pnet_tf.errors import InputError
 from pnet_tf.inert_pickle import Array, IntervalTree, load_objects
+from pnet_tf.remote import AnyPath
 from pnet_tf.spec import FeatureSpec
 
 _MAGIC = b"\x93NUMPY"
@@ -29,7 +30,7 @@ class NpzCorpus(LabelledCorpus):
 
     def __init__(
         self,
-        path: pathlib.Path,
+        path: AnyPath,
         instrument: str,
         *,
         test_ids: Collection[str],
@@ -55,7 +56,7 @@ class NpzCorpus(LabelledCorpus):
         )
         super().__init__("npz", labels, instrument, label_rate_hz=label_rate_hz, skipped=collections.Counter())
 
-    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+    def source_files(self, name: str) -> tuple[AnyPath, ...]:
         """The archive."""
         return (self._path,)
 
@@ -75,23 +76,21 @@ class NpzCorpus(LabelledCorpus):
         recording.audio.unlink(missing_ok=True)
 
 
-def is_npz(path: pathlib.Path) -> bool:
+def is_npz(path: AnyPath) -> bool:
     """Whether a file is a zip archive that holds npy members."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
     except (zipfile.BadZipFile, OSError):
         return False
 
 
 def _entries(
-    path: pathlib.Path, wanted: Collection[str] | None = None
+    path: AnyPath, wanted: Collection[str] | None = None
 ) -> Iterator[tuple[str, np.ndarray, IntervalTree, str]]:
     """Name, waveform float32 [samples], labels and place of each recording (or of the wanted ones)."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as stored, zipfile.ZipFile(stored) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 if name == member.filename or not is_safe_name(name) or (wanted is not None and name not in wanted):

@@ -27,6 +27,7 @@ from pnet_tf.corpus import (
     warn_left_out,
 )
 from pnet_tf.errors import InputError
+from pnet_tf.remote import AnyPath
 from pnet_tf.score_notes import MAX_FILE_BYTES
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -52,7 +53,7 @@ class _Member:
 class TarCorpus(LabelledCorpus):
     """The solo recordings of a MusicNet tar; the audio of each is copied to the scratch folder as its turn comes."""
 
-    def __init__(self, path: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None) -> None:
+    def __init__(self, path: AnyPath, instrument: str, *, label_rate_hz: int | None = None) -> None:
         """Reads the whole archive once, for its labels.
 
         Args:
@@ -83,7 +84,7 @@ class TarCorpus(LabelledCorpus):
         both = (labels[key] for key in sorted(labels) if key in self._audio)
         super().__init__("tar", both, instrument, label_rate_hz=label_rate_hz, skipped=skipped)
 
-    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+    def source_files(self, name: str) -> tuple[AnyPath, ...]:
         """The archive."""
         return (self._path,)
 
@@ -106,7 +107,7 @@ class TarCorpus(LabelledCorpus):
         recording.audio.unlink(missing_ok=True)
 
 
-def is_tar(path: pathlib.Path) -> bool:
+def is_tar(path: AnyPath) -> bool:
     """Whether a file is a tar archive, gzipped or plain."""
     try:
         with _opened(path) as file:
@@ -115,10 +116,12 @@ def is_tar(path: pathlib.Path) -> bool:
         return False
 
 
-def _opened(path: pathlib.Path) -> BinaryIO:
+def _opened(path: AnyPath) -> BinaryIO:
     with path.open("rb") as file:
         is_gzip = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    return gzip.open(path) if is_gzip else path.open("rb")
+    if not is_gzip:
+        return path.open("rb")
+    return gzip.open(path if isinstance(path, pathlib.Path) else path.open("rb"))
 
 
 class _Forward:
@@ -164,7 +167,7 @@ class _Forward:
 
 
 @contextlib.contextmanager
-def _reading(path: pathlib.Path) -> Iterator[None]:
+def _reading(path: AnyPath) -> Iterator[None]:
     """Turns what a damaged archive makes gzip and tarfile raise into one line."""
     try:
         yield
@@ -174,7 +177,7 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot read the archive ({error.strerror or error})") from error
 
 
-def _members(path: pathlib.Path) -> Iterator[tuple[_Member, BinaryIO]]:
+def _members(path: AnyPath) -> Iterator[tuple[_Member, BinaryIO]]:
     """The labels and audio files of an archive, each with its content, to be read before the next is asked for."""
     with _reading(path), _opened(path) as raw:
         forward = _Forward(raw)
@@ -198,7 +201,7 @@ def _member(path: str) -> _Member | None:
     return _Member(match[3], "train" if match[1].lower() == "train" else "test", suffix)
 
 
-def _read_labels(file: BinaryIO, where: str, archive: pathlib.Path) -> bytes:
+def _read_labels(file: BinaryIO, where: str, archive: AnyPath) -> bytes:
     with _reading(archive):
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -206,7 +209,7 @@ def _read_labels(file: BinaryIO, where: str, archive: pathlib.Path) -> bytes:
     return data
 
 
-def _copy(file: BinaryIO, audio: pathlib.Path, archive: pathlib.Path) -> None:
+def _copy(file: BinaryIO, audio: pathlib.Path, archive: AnyPath) -> None:
     """Copies one member out of the archive, whole or not at all."""
     try:
         with audio.open("wb") as target:
@@ -219,6 +222,6 @@ def _copy(file: BinaryIO, audio: pathlib.Path, archive: pathlib.Path) -> None:
         raise
 
 
-def _read_some(file: BinaryIO, archive: pathlib.Path) -> bytes:
+def _read_some(file: BinaryIO, archive: AnyPath) -> bytes:
     with _reading(archive):
         return file.read(_COPY_BYTES)

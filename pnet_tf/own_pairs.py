@@ -24,6 +24,7 @@ from pnet_tf.corpus import (
 )
 from pnet_tf.errors import InputError
 from pnet_tf.musicnet_folder import files_by_stem, read_label_file
+from pnet_tf.remote import AnyPath
 from pnet_tf.score import Score, read_labels, read_score
 
 # Label files come first: they say when each note really sounds.
@@ -34,8 +35,8 @@ _FEWEST_PAIRS_FOR_A_TEST = 3
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    audio: pathlib.Path
-    score: pathlib.Path
+    audio: AnyPath
+    score: AnyPath
     split: Split
 
 
@@ -45,7 +46,7 @@ class PairsCorpus(Corpus):
     Without a `test` folder the last tenth of the pairs by name, at least one of three, is the test split.
     """
 
-    def __init__(self, root: pathlib.Path, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None) -> None:
+    def __init__(self, root: AnyPath, instrument: str, *, label_rate_hz: int | None = None, part: str | None = None) -> None:
         """Pairs up the files, and reads the label files among the scores.
 
         Args:
@@ -79,11 +80,11 @@ class PairsCorpus(Corpus):
             pair = self._pairs[name]
             yield Recording(name, pair.audio, self._score(pair.score), pair.split, str(pair.score))
 
-    def source_files(self, name: str) -> tuple[pathlib.Path, ...]:
+    def source_files(self, name: str) -> tuple[AnyPath, ...]:
         """The audio file and the score."""
         return self._pairs[name].audio, self._pairs[name].score
 
-    def _score(self, path: pathlib.Path) -> Score | InputError:
+    def _score(self, path: AnyPath) -> Score | InputError:
         try:
             if path.suffix.lower() == ".csv":
                 return read_labels(path, sample_rate_hz=self._label_rate_hz, instrument=self._instrument_id)
@@ -92,9 +93,9 @@ class PairsCorpus(Corpus):
             return error
 
 
-def _all_pairs(root: pathlib.Path, skipped: collections.Counter[str]) -> dict[str, _Pair]:
+def _all_pairs(root: AnyPath, skipped: collections.Counter[str]) -> dict[str, _Pair]:
     pairs: dict[str, _Pair] = {}
-    folders: dict[pathlib.Path, Split] = {root: "train", root / "train": "train", root / "test": "test"}
+    folders: dict[AnyPath, Split] = {root: "train", root / "train": "train", root / "test": "test"}
     for folder, split in folders.items():
         for name, pair in _pairs_of(folder, split, skipped).items():
             if name in pairs:
@@ -103,7 +104,7 @@ def _all_pairs(root: pathlib.Path, skipped: collections.Counter[str]) -> dict[st
     return pairs
 
 
-def _pairs_of(folder: pathlib.Path, split: Split, skipped: collections.Counter[str]) -> dict[str, _Pair]:
+def _pairs_of(folder: AnyPath, split: Split, skipped: collections.Counter[str]) -> dict[str, _Pair]:
     audio, more_audio = files_by_stem(folder, AUDIO_SUFFIXES)
     scores, more_scores = files_by_stem(folder, SCORE_SUFFIXES)
     left_out = {

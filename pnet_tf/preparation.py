@@ -1,12 +1,12 @@
 """A whole corpus to a shard set: what is done already, what is left, in which worker, and what marks the end."""
 
+import contextlib
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import json
-import os
 import pathlib
-import shutil
 import signal
 import sys
 import tempfile
@@ -16,11 +16,12 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from pnet_tf import lanes, musicnet, preparer, records, splits
+from pnet_tf import lanes, musicnet, preparation_beam, preparer, preparer_remote, records, splits
 from pnet_tf import spec as spec_room
 from pnet_tf.corpus import Corpus, Recording
 from pnet_tf.errors import InputError
 from pnet_tf.files import write_whole
+from pnet_tf.remote import AnyPath, RemotePath, absolute, copy_whole, remove_tree
 from pnet_tf.shard_set import (
     COMPLETED_NAME,
     MANIFEST_NAME,
@@ -44,8 +45,8 @@ class Plan:
     """What to prepare, from where, into which folder; fields as the flags of `prepare`."""
 
     instrument: str
-    source: pathlib.Path
-    folder: pathlib.Path
+    source: AnyPath
+    folder: AnyPath
     spec: FeatureSpec
     n_workers: int
     max_bad_labels: float = 0.01
@@ -53,6 +54,8 @@ class Plan:
     window_frames: int = 864
     skip_bad: bool = False
     part: str | None = None
+    runner: str | None = None
+    runner_options: tuple[str, ...] = ()
 
 
 def prepare_corpus(plan: Plan) -> Manifest:
@@ -133,28 +136,76 @@ def _finish(
 def _prepare_missing(
     plan: Plan, corpus: Corpus, names: Sequence[str]
 ) -> Iterator[tuple[Recording, RecordingEntry | InputError]]:
-    """Prepares recordings in worker processes, with a progress bar; scratch files go when they are done with."""
+    """Prepares recordings in processes of this machine or on Beam; scratch files go when they are done with."""
     if not names:
         return
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=plan.folder) as scratch:
+    with _scratch(plan) as (here, landing):
         under_way: dict[str, Recording] = {}
 
         def jobs() -> Iterator[preparer.Job]:
             """The recordings as the source gives them, remembered until they are done."""
-            for recording in corpus.recordings(names, pathlib.Path(scratch)):
+            for recording in corpus.recordings(names, here):
                 under_way[recording.name] = recording
                 yield _job(plan, recording, made_from=_made_from(plan, corpus, recording.name))
 
-        results = lanes.run_in_lanes(
-            preparer.prepare_recording,
-            jobs(),
-            n_workers=min(plan.n_workers, len(names)),
-            set_up=_set_up_worker,
-        )
-        for job, result in tqdm.tqdm(results, total=len(names), unit="recording", desc=plan.instrument):
+        if plan.runner is None:
+            results = _results_here(plan, jobs(), landing, n_jobs=len(names))
+        else:
+            results = preparation_beam.run_on_beam(
+                _visible_jobs(jobs(), here, landing), runner=plan.runner, options=plan.runner_options, scratch=landing
+            )
+        for job, result in results:
             recording = under_way.pop(job.name)
             corpus.release(recording)
-            yield recording, result
+            yield recording, _without_scratch(result, plan, here, landing)
+
+
+def _results_here(
+    plan: Plan, jobs: Iterator[preparer.Job], landing: AnyPath, *, n_jobs: int
+) -> Iterator[tuple[preparer.Job, RecordingEntry | InputError]]:
+    """What becomes of jobs in worker processes, with a progress bar."""
+    work = preparer.prepare_recording
+    if isinstance(plan.source, RemotePath) or isinstance(plan.folder, RemotePath):
+        work = functools.partial(preparer_remote.prepare_job, landing=landing)
+    results = lanes.run_in_lanes(work, jobs, n_workers=min(plan.n_workers, n_jobs), set_up=_set_up_worker)
+    return tqdm.tqdm(results, total=n_jobs, unit="recording", desc=plan.instrument)
+
+
+def _visible_jobs(jobs: Iterator[preparer.Job], here: pathlib.Path, landing: AnyPath) -> Iterator[preparer.Job]:
+    """The jobs, with audio that only this machine sees moved to where the workers see it."""
+    for job in jobs:
+        if here != landing and isinstance(job.audio, pathlib.Path) and job.audio.is_relative_to(here):
+            copy_whole(job.audio, landing / job.audio.name, landing=landing)
+            job.audio.unlink()
+            job = dataclasses.replace(job, audio=landing / job.audio.name)
+        yield job
+
+
+def _without_scratch(
+    result: RecordingEntry | InputError, plan: Plan, *scratch: AnyPath
+) -> RecordingEntry | InputError:
+    """A refusal of audio out of an archive names the archive, not a folder that is gone when somebody reads it."""
+    message = str(result) if isinstance(result, InputError) else ""
+    for folder in scratch:
+        message = message.replace(f"{folder}/", f"{plan.source}: ")
+    return InputError(message) if message and message != str(result) else result
+
+
+@contextlib.contextmanager
+def _scratch(plan: Plan) -> Iterator[tuple[pathlib.Path, AnyPath]]:
+    """A folder of this machine, and one beside the shards; the same where the shard set is local."""
+    local = None if isinstance(plan.folder, RemotePath) else plan.folder
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=local) as name:
+        here = pathlib.Path(name)
+        if local is not None:
+            yield here, here
+            return
+        landing = plan.folder / here.name
+        landing.mkdir(parents=True, exist_ok=True)
+        try:
+            yield here, landing
+        finally:
+            remove_tree(landing)
 
 
 def _job(plan: Plan, recording: Recording, *, made_from: str) -> preparer.Job:
@@ -198,7 +249,7 @@ def _plan_text(plan: Plan) -> str:
     """What must be the same for a stopped preparation to go on."""
     fields = {
         "instrument": plan.instrument,
-        "source": os.path.abspath(plan.source),
+        "source": str(absolute(plan.source)),
         "validation_share": plan.validation_share,
         "window_frames": plan.window_frames,
         "part": plan.part,
@@ -230,7 +281,7 @@ def _claim_folder(plan: Plan) -> None:
         _require_same_plan(plan)
         # A killed run could not remove its own.
         for scratch in plan.folder.glob(f"{_SCRATCH_PREFIX}*"):
-            shutil.rmtree(scratch)
+            remove_tree(scratch)
         return
     if any(path.name not in _FIRST_FILES for path in plan.folder.iterdir()):
         raise InputError(f"{plan.folder}: not empty, and not a shard set; give another --out")

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 from pnet_tf import alignment, audio_file, records, roll, stft
 from pnet_tf.errors import InputError
 from pnet_tf.files import write_whole
+from pnet_tf.remote import AnyPath
 from pnet_tf.score import Score
 from pnet_tf.shard_set import RecordingEntry
 from pnet_tf.spec import FeatureSpec
@@ -43,11 +43,11 @@ class Job:
     """
 
     name: str
-    audio: pathlib.Path
+    audio: AnyPath
     score: Score | InputError
     split: str
     label_source: str
-    folder: pathlib.Path
+    folder: AnyPath
     spec: FeatureSpec
     max_bad_labels: float
     made_from: str = ""
@@ -59,7 +59,7 @@ def prepare_recording(job: Job) -> RecordingEntry:
     Shard and entry appear under their own names when they are whole.
 
     Args:
-      job: the recording.
+      job: the recording; its audio and folder are local (`preparer_remote` brings them here).
 
     Returns:
       Its entry, without ranges, which need the whole corpus.

@@ -10,6 +10,7 @@ import pathlib
 import zipfile
 from fractions import Fraction
 
+from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_labels import (
     choose_instrument,
     instrument_name,
@@ -68,13 +69,13 @@ def read_score(path: pathlib.Path | str, *, part: str | None = None) -> Score:
     Raises:
       ScoreError: the file cannot be read, holds no notes, or holds several parts and no choice is made.
     """
-    path = pathlib.Path(path)
+    path = path_of(path)
     score = _score_from_bytes(_read_bytes(path), path, part)
     warn_ignored(score)
     return score
 
 
-def _read_bytes(path: pathlib.Path) -> bytes:
+def _read_bytes(path: AnyPath) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -87,7 +88,7 @@ def _read_bytes(path: pathlib.Path) -> bytes:
     return data
 
 
-def _score_from_bytes(data: bytes, path: pathlib.Path, part: str | None) -> Score:
+def _score_from_bytes(data: bytes, path: AnyPath, part: str | None) -> Score:
     suffix = path.suffix.lower()
     names = {"name": path.stem, "where": str(path)}
     if data.startswith(b"MThd"):

@@ -3,10 +3,10 @@
 import collections
 import csv
 import io
-import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
 
+from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_notes import (
     N_PITCHES,
     PROGRAM_NAMES,
@@ -23,7 +23,7 @@ from pnet_tf.spec import FeatureSpec
 NEEDED_COLUMNS = ("start_time", "end_time", "instrument", "note")
 
 
-def read_labels(path: pathlib.Path | str, *, sample_rate_hz: int | None = None, instrument: int | None = None) -> Score:
+def read_labels(path: AnyPath | str, *, sample_rate_hz: int | None = None, instrument: int | None = None) -> Score:
     """The notes of a label file.
 
     Args:
@@ -34,7 +34,7 @@ def read_labels(path: pathlib.Path | str, *, sample_rate_hz: int | None = None, 
     Raises:
       ScoreError: the file cannot be read, a line is wrong, or no note is left.
     """
-    path = pathlib.Path(path)
+    path = path_of(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
+from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.spec import FeatureSpec
 
 MANIFEST_NAME = "manifest.json"
@@ -158,22 +159,22 @@ class Manifest:
 class ShardSet:
     """An opened shard set: its folder, spec and manifest."""
 
-    folder: pathlib.Path
+    folder: AnyPath
     spec: FeatureSpec
     manifest: Manifest
 
 
-def seal(folder: pathlib.Path) -> str:
+def seal(folder: AnyPath) -> str:
     """What `COMPLETED` holds: the SHA-256 of spec and manifest, so that neither is edited behind a set's back."""
     names = (spec_room.FILE_NAME, MANIFEST_NAME)
     return "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
 
 
-def open_shard_set(folder: pathlib.Path) -> ShardSet:
+def open_shard_set(folder: AnyPath) -> ShardSet:
     """Opens a prepared corpus and checks that it is whole.
 
     Args:
-      folder: what `prepare --out` wrote.
+      folder: what `prepare --out` wrote; `remote.path_of` makes it of a URL.
 
     Returns:
       The set; each shard exists and has the size that the manifest gives.
@@ -181,7 +182,7 @@ def open_shard_set(folder: pathlib.Path) -> ShardSet:
     Raises:
       InputError: no shard set, an unfinished one, or a shard missing or of a wrong size.
     """
-    folder = pathlib.Path(folder)
+    folder = path_of(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; make a shard set with python -m pnet_tf.prepare --out={folder}")
     if not (folder / spec_room.FILE_NAME).exists():
@@ -204,7 +205,7 @@ def open_shard_set(folder: pathlib.Path) -> ShardSet:
     return ShardSet(folder, spec, manifest)
 
 
-def _check_shard(path: pathlib.Path, entry: RecordingEntry) -> None:
+def _check_shard(path: AnyPath, entry: RecordingEntry) -> None:
     advice = f"delete {COMPLETED_NAME} and that shard, and run the same prepare again"
     if not path.is_file():
         raise InputError(f"{path}: this shard is missing; {advice}")

@@ -4,11 +4,11 @@ import dataclasses
 import hashlib
 import json
 import math
-import pathlib
 from fractions import Fraction
 from typing import Any
 
 from pnet_tf.errors import InputError
+from pnet_tf.remote import AnyPath, path_of
 
 FILE_NAME = "feature_spec.json"
 _ONLY = {
@@ -131,13 +131,13 @@ class FeatureSpec:
             raise InputError(f"{where}: {error}") from error
 
     @classmethod
-    def read(cls, folder: pathlib.Path) -> "FeatureSpec":
+    def read(cls, folder: AnyPath) -> "FeatureSpec":
         """The spec stored in a shard set, run folder or SavedModel's folder.
 
         Raises:
           InputError: there is none, or it is not readable.
         """
-        path = pathlib.Path(folder) / FILE_NAME
+        path = path_of(folder) / FILE_NAME
         try:
             text = path.read_bytes()
         except OSError as error:

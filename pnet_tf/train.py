@@ -13,7 +13,7 @@ import sys
 from absl import flags as absl_flags
 from absl import logging
 
-from pnet_tf import command
+from pnet_tf import command, remote
 from pnet_tf.corpus import INSTRUMENTS
 from pnet_tf.errors import InputError, UsageError
 
@@ -133,7 +133,7 @@ def main(flags: absl_flags.FlagValues) -> None:
     chosen = settings.Settings(
         **{
             **{name: flags[name].value for name in names if name in flags},
-            "data": pathlib.Path(flags.data),
+            "data": remote.path_of(flags.data),
             "run_dir": run_dir,
             "config": config,
             "profile_steps": profile_steps,

@@ -121,17 +121,21 @@ class Trainer:
         )
         line = ProgressLine(self.progress.step, self.last_step, is_shown=self.cluster.is_chief)
         with self._stop, line, memory:
-            batches = iter(self.batches())
-            while not (self._is_over() or self._is_stopping):
-                if self._validation_is_due():
-                    self._validate(shown)
-                else:
-                    self.take_steps(batches, line)
-            self.save()
+            self._go_on(shown, line)
         # The others stay until the chief has written everything: without them its cluster would be broken.
         self.writer.finish()
         self.cluster.sum_of(np.zeros(1))
         return self._end()
+
+    def _go_on(self, shown: list[ShownWindow], line: ProgressLine) -> None:
+        """Steps and validations, up to the end or until there is a reason to stop."""
+        batches = iter(self.batches())
+        while not (self._is_over() or self._is_stopping):
+            if self._validation_is_due():
+                self._validate(shown)
+            else:
+                self.take_steps(batches, line)
+        self.save()
 
     # --- what comes next
 

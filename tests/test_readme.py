@@ -27,7 +27,7 @@ def commands():
     """Every command of the package in the documents: program and the flags that follow it."""
     for path in DOCUMENTS:
         for program, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
-            yield pytest.param(program, re.findall(r"--(\w+)", rest), id=f"{path.name}-{program}")
+            yield pytest.param(program, re.findall(r"(?<![=\w])--(\w+)", rest), id=f"{path.name}-{program}")
 
 
 def flags_of(program):
