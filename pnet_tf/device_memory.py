@@ -33,7 +33,7 @@ def batch_that_fits_named(fits: Callable[[int], bool], *, batch_size: int, n_rep
         traceback.clear_frames(error.__traceback__)
         fitting = n_replicas * largest_that_fits(fits, below=batch_size // n_replicas)
         advice = (
-            f"--batch_size={fitting} is the largest that does"
+            f"--batch_size={fitting} does"
             if fitting
             else "nor does one window a device: use a smaller --width or --window_frames"
         )
@@ -47,12 +47,3 @@ def largest_that_fits(fits: Callable[[int], bool], *, below: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-def can_compute(work: Callable[[], tf.Tensor]) -> bool:
-    """Whether a computation, to a float tensor [], has room on its device."""
-    try:
-        work().numpy()
-    except (tf.errors.ResourceExhaustedError, MemoryError):
-        return False
-    return True

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pnet_tf import dataset, device_memory, loss, train_step
+from pnet_tf import dataset, device_memory, loss, memory_probe, train_step
 from pnet_tf.checkpoint import Writer
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
@@ -258,14 +258,8 @@ class Trainer:
             self._is_profiling = False
 
     def _fits(self, n_windows: int) -> bool:
-        """Whether one device can compute the gradients of so many windows."""
-        gradients = tf.function(
-            train_step.make_gradients(self.learner.model, self.learner.optimizer, self._example_loss, self._options),
-            autograph=False,
-        )
-        spec, shape = self.shards.spec, [n_windows, self.settings.window_frames]
-        rolls = {name: tf.zeros([*shape, spec.n_pitches]) for name in ("pianoroll", "onset_offset")}
-        return device_memory.can_compute(lambda: gradients({**rolls, "log_power": tf.zeros([*shape, spec.n_bins])})[0])
+        """Whether one device can learn from so many windows at once."""
+        return memory_probe.fits(memory_probe.Probe(self.settings, self.shards.spec, n_windows), self.learner)
 
     # --- between steps
 

@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "stop_request": set(),
     "progress_line": set(),
     "device_memory": {"errors"},
-    "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory"} | LOOP | SHARDS | RUN,
+    "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
+    "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "training": {"errors", "dataset", "cluster", "trainer"} | SHARDS | RUN,
     "train": {"errors", "command", "corpus", "remote", "settings", "training", "unet"},
     "export": {"errors", "spec", "unet", "stft", "griffin_lim", "savedmodel"} | RUN,
@@ -89,8 +90,8 @@ SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
-    *("summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "export*", "metrics"),
-    "evaluate*",
+    *("summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
+    *("export*", "metrics", "evaluate*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture"]

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pnet_tf import checkpoint, dataset, run_folder, train_step, trainer, unet
+from pnet_tf import checkpoint, dataset, memory_probe, run_folder, train_step, trainer, unet
 from pnet_tf.errors import InputError
 from pnet_tf.schedule import Plateau
 from pnet_tf.settings import Settings
@@ -274,18 +274,8 @@ def test_a_batch_that_the_memory_cannot_hold_names_the_one_it_can(settings, monk
         raise error
 
     monkeypatch.setattr(train_step, "make_train_step", lambda *arguments, **options: full)
-    make_gradients = train_step.make_gradients
-
-    def make_bounded(*arguments):
-        gradients = make_gradients(*arguments)
-
-        def bounded(batch):
-            return gradients(batch) if batch["log_power"].shape[0] <= 5 else full()
-
-        return bounded
-
-    monkeypatch.setattr(train_step, "make_gradients", make_bounded)
-    with pytest.raises(InputError, match="--batch_size=10 does not fit .*; --batch_size=5 is the largest that does"):
+    monkeypatch.setattr(memory_probe, "fits", lambda probe, learner: probe.n_windows <= 5)
+    with pytest.raises(InputError, match="--batch_size=10 does not fit .*; --batch_size=5 does"):
         run(dataclasses.replace(settings, steps=2))
 
 
