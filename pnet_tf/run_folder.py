@@ -1,13 +1,17 @@
 """The folder of a training run: what it was made from, written before the first step and read back, never retyped."""
 
+import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import pathlib
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from absl import logging
 
 import pnet_tf
 from pnet_tf import spec as spec_room
@@ -76,6 +80,23 @@ def start_run(run: Run, *, flag_text: str) -> None:
     write_whole(run.folder / FLAGS_NAME, flag_text)
     record = {"training": dict(run.training), "voice": dict(run.voice), "made_with": made_with()}
     write_whole(run.folder / RUN_NAME, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+@contextlib.contextmanager
+def only_training_in(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps a begun run to one training at a time, on file systems that know locks; a killed one leaves none behind.
+
+    Raises:
+      InputError: another training runs in this folder.
+    """
+    with (folder / RUN_NAME).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another training is running there; wait for it, or give another --run_dir") from error
+        except OSError as error:
+            logging.warning("%s: this file system has no locks (%s); let only one training run there", folder, error.strerror)
+        yield
 
 
 def _holds_something_else(folder: pathlib.Path) -> bool:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pnet_tf import dataset
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
-from pnet_tf.run_folder import Run, start_run
+from pnet_tf.run_folder import Run, only_training_in, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
 from pnet_tf.trainer import Trainer, require_equal_shares
@@ -37,7 +37,7 @@ def train(settings: Settings, *, flag_text: str = "") -> bool:
     cluster = open_cluster(settings.strategy)
     # Before the folder is begun: with another batch size it could not go on.
     require_equal_shares(settings, cluster)
-    with cluster.peers_watched(_GO_ON):
+    with cluster.peers_watched(_GO_ON), contextlib.ExitStack() as stack:
         with cluster.together():
             shards = open_shard_set(settings.data)
             _require_instrument(shards, settings)
@@ -46,6 +46,7 @@ def train(settings: Settings, *, flag_text: str = "") -> bool:
         with cluster.together():
             if cluster.is_chief:
                 start_run(_run_of(settings, shards), flag_text=flag_text)
+                stack.enter_context(only_training_in(settings.run_dir))
         with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster)) as trainer, _shards_named(shards):
             return trainer.run(flag_text=flag_text)
 

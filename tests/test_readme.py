@@ -1,8 +1,11 @@
 """What the README and the documents promise exists: commands, flags, files; what no test runs says why."""
 
 import importlib
+import json
+import os
 import pathlib
 import re
+import subprocess
 
 import pytest
 from absl import flags as absl_flags
@@ -76,3 +79,24 @@ def test_the_four_arguments_of_the_original_are_flags():
 def test_every_flag_file_named_is_there():
     for name in set(re.findall(r"configs/\w+\.flags", README)):
         assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_pods_of_the_kubernetes_manifest_find_each_other(index):
+    """Its shell line gives each pod a TF_CONFIG that a training understands, with the names that an indexed job has."""
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    manifest = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    (export,) = re.findall(r"export (TF_CONFIG=.*)", manifest)
+    shell = subprocess.run(
+        ["bash", "-c", f'{export}; printf %s "$TF_CONFIG"'],
+        env={"PATH": os.environ["PATH"], "JOB_COMPLETION_INDEX": str(index)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    config = json.loads(shell.stdout)
+    job, service = re.findall(r"^  name: (\S+)$", manifest, re.MULTILINE)[::-1]
+    n_pods = int(re.search(r"completions: (\d+)", manifest)[1])
+    assert [address.split(":")[0] for address in config["cluster"]["worker"]] == [f"{job}-{k}.{service}" for k in range(n_pods)]
+    assert config["task"] == {"type": "worker", "index": index}
+    assert f"subdomain: {service}" in manifest and f"job-name: {job}" in manifest

@@ -98,3 +98,37 @@ def test_a_damaged_run_folder_is_named(name, text, tmp_path):
     (tmp_path / "a" / name).write_text(text)
     with pytest.raises(InputError, match=str(tmp_path / "a")):
         open_run(tmp_path / "a")
+
+
+def test_two_trainings_in_one_folder_at_once_are_refused(tmp_path):
+    run = run_in(tmp_path / "a")
+    start_run(run, flag_text="")
+    with run_folder.only_training_in(run.folder):
+        with pytest.raises(InputError, match="another training is running there"), run_folder.only_training_in(run.folder):
+            pass
+    with run_folder.only_training_in(run.folder):
+        pass
+
+
+def test_a_file_system_without_locks_is_borne(tmp_path, monkeypatch, caplog):
+    run = run_in(tmp_path / "a")
+    start_run(run, flag_text="")
+
+    def no_locks(*arguments):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
+    with run_folder.only_training_in(run.folder):
+        assert "has no locks (Operation not supported)" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("left", [["feature_spec.json"], ["feature_spec.json", "model_config.json", ".resolved.flags.partial"]])
+def test_a_run_that_was_killed_before_it_had_begun_begins_again(left, tmp_path):
+    run = run_in(tmp_path / "a")
+    run.folder.mkdir()
+    for name in left:
+        (run.folder / name).write_text("hal")
+    start_run(run, flag_text="--seed=0\n")
+    assert open_run(run.folder) == run
+    assert not list(run.folder.glob(".*"))
