@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pnet_tf import checkpoint, dataset, memory_probe, run_folder, train_step, trainer, unet
+from pnet_tf import blocks, checkpoint, dataset, memory_probe, run_folder, train_step, trainer, unet
 from pnet_tf.errors import InputError
 from pnet_tf.schedule import Plateau
 from pnet_tf.settings import Settings
@@ -19,6 +20,25 @@ from pnet_tf.shard_set import open_shard_set
 from pnet_tf.validation import Validation
 
 CONFIG = unet.ModelConfig(width=1 / 64, bands=(2, 4))
+
+
+@pytest.fixture
+def real_network():
+    """For the tests that want the network itself; the loop is the same around a smaller one."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_network(request, monkeypatch):
+    """A network of two layers, which is traced in a fraction of a second."""
+
+    def build(spec, config):
+        inputs = {name: keras.Input((None, spec.n_pitches), name=name) for name in ("pianoroll", "onset_offset")}
+        x = keras.layers.Concatenate(name="joined")(list(inputs.values()))
+        x = keras.layers.Conv1D(config.channels(512), 3, padding="same", activation="tanh", name="hidden")(x)
+        return keras.Model(inputs, keras.layers.Dense(spec.n_bins, dtype=blocks.whole_precision(), name="bins")(x))
+
+    if "real_network" not in request.fixturenames:
+        monkeypatch.setattr(unet, "build_performance_net", build)
 
 
 @pytest.fixture
@@ -123,7 +143,7 @@ def test_a_profile_is_written_of_the_steps_asked_for(settings):
 # --- what is learnt
 
 
-def test_the_loss_falls_and_its_best_weights_are_kept(settings):
+def test_the_loss_falls_and_its_best_weights_are_kept(settings, real_network):
     """It ends below half of what the untrained network has, and a new Keras model with the best weights has the same."""
     settings = dataclasses.replace(settings, loss="mse", steps=60, learning_rate=3e-3, test_every=15)
     untrained = build(settings).validation.loss()
@@ -193,7 +213,7 @@ def test_averaged_weights_are_validated_kept_and_come_back(settings):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
-def test_it_learns_in_every_precision(precision, settings):
+def test_it_learns_in_every_precision(precision, settings, real_network):
     run(dataclasses.replace(settings, steps=8, precision=precision, learning_rate=3e-3, log_every=2, test_every=4))
     found = curves(settings.run_dir)
     losses = list(found["loss/training"].values())
