@@ -88,7 +88,7 @@ def _measure_loop(flags: absl_flags.FlagValues, scratch: pathlib.Path, width: fl
     slower_sec = statistics.median(total - plain for (_, total), plain in zip(saving, without, strict=True))
     return [
         Figure("a step of the loop", loop_sec / _N_STEPS, "s"),
-        Figure("its step alone", bare_sec / _N_STEPS, "s"),
+        Figure("its step alone, in turn with it", bare_sec / _N_STEPS, "s"),
         Figure("loop / step alone", ratio, "x"),
         Figure("training waits for a checkpoint", pause_sec, "s"),
         Figure(f"of the time, one every {settings.checkpoint_minutes:g} minutes", 100 * pause_sec / interval_sec, "%"),

@@ -191,7 +191,7 @@ def newest_whole(folder: pathlib.Path, *, seed: int) -> tuple[dict[str, dict[str
             if progress.seed != seed:
                 raise ValueError(f"of a run with seed {progress.seed}")
         except _DAMAGED as error:
-            logging.warning("%s: damaged checkpoint (%s); the one before it is used", path, error)
+            logging.warning("%s: damaged checkpoint (%s)%s", path, error, "; trying the one before" if path != paths[0] else "")
             continue
         return parts, progress
     if paths:
@@ -252,6 +252,11 @@ class Writer:
         self._begin(save_weights, path, weights_of(model))
         self.waited_sec += time.perf_counter() - started
 
+    def kept(self) -> str:
+        """Says which checkpoint there is to go back to."""
+        whole = checkpoints_in(self._folder)
+        return f"{whole[-1].stem} is kept" if whole else "no checkpoint had been written"
+
     def raise_failure(self) -> None:
         """Raises what an earlier writing failed with, without waiting for one that is under way."""
         if all(writing.done() for writing in self._under_way):
@@ -273,6 +278,12 @@ class Writer:
             self._under_way.pop(0).result()
 
     def _write_checkpoint(self, arrays: Arrays, step: int) -> None:
+        weights = {name: array for name, array in arrays.items() if not name.startswith(("optimizer/", _PROGRESS))}
+        if spoilt := [name for name, array in weights.items() if not np.isfinite(array).all()]:
+            raise InputError(
+                f"{self._folder.parent}: {spoilt[0]} holds numbers that are none at step {step}; {self.kept()}: train again "
+                "into another folder with a lower --learning_rate, or with --clip_norm"
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{_PREFIX}{step:09d}{_SUFFIX}"
         save_weights(path, arrays)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from pnet_tf.dataset import Share
 from pnet_tf.errors import InputError, UsageError
@@ -17,6 +18,7 @@ from pnet_tf.errors import InputError, UsageError
 # Ports that a job's workers listen on begin at a place that its number decides, so that jobs on one node do not meet.
 _SLURM_FIRST_PORT, _SLURM_PORTS = 12000, 15000
 _MAX_NUMBERS = 4096
+_ADDRESS = re.compile(r"[^\s:]+:[1-9][0-9]{0,4}|\[[0-9a-fA-F:]+\]:[1-9][0-9]{0,4}")
 # What the errors of collectives and of the connections between machines are, when one of them is gone.
 _PEER_ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
@@ -49,6 +51,16 @@ class Cluster:
     def share(self) -> Share:
         """The part of each global batch that this worker reads."""
         return Share(self.index, self.n_workers, self.n_replicas // self.n_workers)
+
+    def require_equal_shares(self, batch_size: int) -> None:
+        """Raises InputError unless the devices can share a batch equally; names the nearest that they can."""
+        n = self.n_replicas
+        if batch_size % n:
+            near = " or ".join(f"--batch_size={k * n}" for k in (batch_size // n, batch_size // n + 1) if k)
+            raise InputError(
+                f"--batch_size={batch_size} is the batch of all devices together and must be a multiple of their number, {n}: "
+                f"{near}"
+            )
 
     def distribute(self, windows: tf.data.Dataset) -> tf.data.Dataset:
         """Hands the batches of `share` on to the devices of this worker, one each, as elements for `strategy.run`."""
@@ -149,8 +161,11 @@ def open_cluster(name: str) -> Cluster:
     if name == "mirrored":
         return Cluster(tf.distribute.MirroredStrategy())
     resolver = _resolver()
+    workers = resolver.cluster_spec().as_dict()["worker"]
+    index = resolver.task_id or 0
+    logging.info("worker %d of %d: waits for the others at %s", index, len(workers), ", ".join(workers))
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    return Cluster(strategy, resolver.task_id or 0, len(resolver.cluster_spec().as_dict()["worker"]))
+    return Cluster(strategy, index, len(workers))
 
 
 def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
@@ -191,8 +206,9 @@ def _require_workers(text: str) -> None:
     try:
         config = json.loads(text)
         workers, task = config["cluster"]["worker"], config["task"]
-        fits = list(config["cluster"]) == ["worker"] and task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
-        fits = fits and all(isinstance(address, str) and ":" in address for address in workers)
+        is_one = type(task["index"]) is int and 0 <= task["index"] < len(workers)
+        fits = is_one and list(config["cluster"]) == ["worker"] and task["type"] == "worker"
+        fits = fits and all(_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 2**16 for address in workers)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"TF_CONFIG cannot be read ({error!r}); expected {example}") from error
     if not fits:

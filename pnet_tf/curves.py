@@ -46,21 +46,24 @@ def read_curves(run_dir: pathlib.Path) -> dict[str, dict[int, float]]:
     """The scalars of a run's event files.
 
     Returns:
-      By name, the value at each step; of a step that was run twice the later.
+      By name, the value at each step; what a killed training wrote of steps that were taken again is left out.
 
     Raises:
       InputError: there is no event file.
     """
     if not any(run_dir.glob("events.out.tfevents.*")):
         raise InputError(f"{run_dir}: holds no TensorBoard event file; give the --run_dir of a training")
-    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.backend.event_processing import plugin_event_accumulator
     from tensorboard.util import tensor_util
 
-    events = event_accumulator.EventAccumulator(str(run_dir), size_guidance={event_accumulator.TENSORS: 0})
+    events = plugin_event_accumulator.EventAccumulator(
+        str(run_dir), size_guidance={plugin_event_accumulator.TENSORS: 0}
+    )
     events.Reload()
     return {
         name: {event.step: float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(name)}
         for name in events.Tags()["tensors"]
+        if not name.startswith(("run/", "windows/", "audio/"))
     }
 
 

@@ -11,6 +11,7 @@ from pnet_tf.errors import InputError
 from pnet_tf.shard_set import ShardSet
 
 _READ_BUFFER_BYTES = 512 * 1024
+_N_NAMED = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,13 +173,22 @@ def training_windows(
         ours = share.rows(batch_size)
         rows = rows.batch(batch_size, drop_remainder=True).map(lambda batch: batch[ours]).unbatch()
     windows = _read(rows, shards, plan)
-    return windows.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
+    batches = windows.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
+    # Of what may end several machines would ask each other before each batch whether it has.
+    return batches.apply(tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY))
 
 
 def fixed_windows(shards: ShardSet, plan: WindowPlan, *, batch_size: int) -> tf.data.Dataset:
     """Each window of `plan.fixed()` once, in order; as `training_windows`, but the last batch may be smaller."""
     rows = tf.data.Dataset.from_tensor_slices(plan.fixed())
     return _read(rows, shards, plan).batch(batch_size).prefetch(2)
+
+
+def name_windows(shards: ShardSet, rows: np.ndarray) -> str:
+    """Windows at rows of (recording, first frame), int64 [windows, 2], by name and second; the first of many."""
+    rate_hz, recordings = shards.spec.frame_rate_hz, shards.manifest.recordings
+    named = [f"{recordings[index].name} from {float(first / rate_hz):.2f} s" for index, first in rows[:_N_NAMED].tolist()]
+    return ", ".join(named) + (f" and {len(rows) - _N_NAMED} more" if len(rows) > _N_NAMED else "")
 
 
 def windows_at(shards: ShardSet, plan: WindowPlan, rows: np.ndarray) -> tf.data.Dataset:

@@ -49,3 +49,8 @@ class Settings:
         names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor")
         names += ("plateau_patience", "clip_norm", "ema_decay", "seed", "precision")
         return {name: getattr(self, name) for name in names}
+
+    def what_all_share(self) -> str:
+        """The settings that must be the same in each of several workers: all but where things are and what the chief keeps."""
+        own = ("data", "run_dir", "checkpoint_minutes", "keep", "pictures", "profile_steps")
+        return repr({field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in own})

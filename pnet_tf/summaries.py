@@ -1,7 +1,10 @@
 """What TensorBoard shows of a training."""
 
 import functools
+import os
 import pathlib
+import socket
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,13 +23,16 @@ class Summaries:
     Whatever is added is on the disk when the call returns.
     """
 
-    def __init__(self, folder: pathlib.Path | None) -> None:
+    def __init__(self, folder: pathlib.Path | None, *, going_on_from: int = 0) -> None:
         """Opens an event file.
 
         Args:
           folder: where; None shows nothing, as `silent` does.
+          going_on_from: optimizer steps taken before; what a killed training showed of later ones is withdrawn.
         """
         self._is_silent = folder is None
+        if folder is not None and any(folder.glob("events.out.tfevents.*")):
+            _withdraw_after(folder, going_on_from)
         self._writer = tf.summary.create_noop_writer() if folder is None else tf.summary.create_file_writer(str(folder))
         self._heard_targets: set[str] = set()
 
@@ -122,6 +128,24 @@ class Summaries:
     def close(self) -> None:
         """Ends the event file."""
         self._writer.close()
+
+
+def _withdraw_after(folder: pathlib.Path, step: int) -> None:
+    """Tells TensorBoard, by an event file of its own, that a training goes on and its later points are to be forgotten.
+
+    The file sorts behind those that are there and before the one that follows.
+    """
+    now = time.time()
+    # Step 0 has texts and the loss to beat, which a training that begins again writes again.
+    restart = tf.compat.v1.Event(
+        wall_time=now, step=step + 1 if step else 0, session_log=tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    )
+    path = folder / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0.restart"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        # TensorBoard takes the first start that it sees for the beginning of the run.
+        writer.write(restart.SerializeToString())
+        writer.write(restart.SerializeToString())
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from absl import logging
 from pnet_tf import command, remote
 from pnet_tf.corpus import INSTRUMENTS
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.stop_request import StopRequest, StopRequestedError
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -113,6 +114,14 @@ def main(flags: absl_flags.FlagValues) -> None:
       UsageError: a flag's value cannot be used.
       InputError: data or run folder cannot be used.
     """
+    try:
+        with StopRequest() as stop:
+            _train(flags, stop)
+    except StopRequestedError:
+        logging.info("asked to stop before the first step; the same command begins again")
+
+
+def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     bands = _whole_numbers(flags, "bands", "2,4,8,16")
     for name in ("learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
@@ -139,8 +148,7 @@ def main(flags: absl_flags.FlagValues) -> None:
             "profile_steps": profile_steps,
         }
     )
-    if training.train(chosen, flag_text=flags.flags_into_string()):
-        logging.info("%s: export it with python tools/export_savedmodel.py --run_dir=%s --out=DIR", run_dir, run_dir)
+    training.train(chosen, flag_text=flags.flags_into_string(), stop=stop)
 
 
 def _is_deterministic(flags: absl_flags.FlagValues, *, has_gpu: bool) -> bool:

@@ -1,10 +1,12 @@
 """The training loop: one for one device, many and many machines, with validation, schedule, checkpoints and curves."""
 
+import contextlib
 import dataclasses
 import math
 import signal
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -31,21 +33,17 @@ _MIN_LEARNING_RATE = 1e-6
 _MAX_OVERFLOWS = 50
 
 
-def require_equal_shares(settings: Settings, cluster: Cluster) -> None:
-    """Raises InputError unless the devices can share a batch equally."""
-    n, size = cluster.n_replicas, settings.batch_size
-    if size % n:
-        near = " or ".join(f"--batch_size={k * n}" for k in (size // n, size // n + 1) if k)
-        raise InputError(
-            f"--batch_size={size} is the batch of all devices together and must be a multiple of their number, {n}: {near}"
-        )
-
-
 class Trainer:
     """One run: what learns, and the loop over its steps."""
 
     def __init__(
-        self, settings: Settings, shards: ShardSet, plan: dataset.WindowPlan, *, cluster: Cluster | None = None
+        self,
+        settings: Settings,
+        shards: ShardSet,
+        plan: dataset.WindowPlan,
+        *,
+        cluster: Cluster | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         """Builds network and optimizer, from the newest whole checkpoint if there is one.
 
@@ -54,10 +52,11 @@ class Trainer:
           shards: the opened data.
           plan: its training windows.
           cluster: where to compute; by default what the settings name.
+          stop: what listens to signals; by default one that listens while `run` does.
         """
         self.settings, self.shards, self.plan = settings, shards, plan
         self.cluster = cluster or open_cluster(settings.strategy)
-        require_equal_shares(settings, self.cluster)
+        self.cluster.require_equal_shares(settings.batch_size)
         self.steps_per_epoch = max(1, round(plan.epoch_windows / settings.batch_size))
         self.last_step = settings.steps if settings.steps is not None else settings.epochs * self.steps_per_epoch
         self.learner = build_learner(settings, shards.spec, self.cluster)
@@ -84,9 +83,11 @@ class Trainer:
             batch_size=settings.batch_size,
             cluster=self.cluster,
         )
-        self.summaries = Summaries(settings.run_dir) if self.cluster.is_chief else Summaries.silent()
+        going_on_from = self.progress.step
+        self.summaries = Summaries(settings.run_dir, going_on_from=going_on_from) if self.cluster.is_chief else Summaries.silent()
         self.writer = Writer(checkpoints, keep=settings.keep)
-        self._stop, self._is_stopping = StopRequest(), False
+        self._stop, self._is_stopping = stop or StopRequest(), False
+        self._asked_in_step: int | None = None
         self._unseen: tuple[int, tf.Tensor] | None = None
         self._rate: float | None = None
         self._n_overflows, self._is_profiling = 0, False
@@ -120,11 +121,12 @@ class Trainer:
             self._fits, batch_size=self.settings.batch_size, n_replicas=self.cluster.n_replicas
         )
         line = ProgressLine(self.progress.step, self.last_step, is_shown=self.cluster.is_chief)
-        with self._stop, line, memory:
+        with self._stop if not self._stop.is_listening else contextlib.nullcontext(), line, memory:
+            self._stop.note_only()
             self._go_on(shown, line)
-        # The others stay until the chief has written everything: without them its cluster would be broken.
-        self.writer.finish()
-        self.cluster.sum_of(np.zeros(1))
+            # The others stay until the chief has written everything: without them its cluster would be broken.
+            self.writer.finish()
+            self.cluster.sum_of(np.zeros(1))
         return self._end()
 
     def _go_on(self, shown: list[ShownWindow], line: ProgressLine) -> None:
@@ -177,7 +179,7 @@ class Trainer:
         """
         end, first, points, data_sec = self._next_point(), self.progress.step, [], 0.0
         started, waited_sec = time.perf_counter(), self.writer.waited_sec
-        while self.progress.step < end and not self._is_stopping:
+        while self.progress.step < end and not self._has_to_stop():
             self._profile()
             before = time.perf_counter()
             batch = next(batches)
@@ -193,11 +195,16 @@ class Trainer:
                 self._look_at_last(points, line)
                 self.save()
         self._look_at_last(points, line)
+        self._is_stopping = self._asked_in_step is not None
         seconds = time.perf_counter() - started
         speed = (self.progress.step - first) * self.settings.batch_size / seconds
         line.speed(speed)
         shares = {"data": data_sec / seconds, "checkpoints": (self.writer.waited_sec - waited_sec) / seconds}
         self._draw_curves(np.array(points), speed, shares)
+
+    def _has_to_stop(self) -> bool:
+        """Whether a worker was asked to stop, one step after it was: the chief may have looked earlier than others."""
+        return self._asked_in_step is not None and self.progress.step >= self._asked_in_step + 2
 
     def _look_at_last(self, points: list[np.ndarray], line: ProgressLine) -> None:
         """Waits for the last step, and looks at what it gave."""
@@ -206,7 +213,8 @@ class Trainer:
         (step, result), self._unseen = self._unseen, None
         values = result.numpy()
         self._require_finite(step, values)
-        self._is_stopping |= bool(values[train_step.N_STOPPING] > 0)
+        if values[train_step.N_STOPPING] > 0 and self._asked_in_step is None:
+            self._asked_in_step = step
         points.append(values)
         line.step(float(values[train_step.LOSS]))
 
@@ -220,17 +228,15 @@ class Trainer:
             return
         what = "gradient" if math.isfinite(values[train_step.LOSS]) else "training loss"
         number = values[train_step.GRADIENT_NORM if what == "gradient" else train_step.LOSS]
-        raise InputError(
-            f"{self.settings.run_dir}: the {what} is {number} at step {step + 1}, on {self._windows_of(step)}; the last "
-            "checkpoint is kept: train again into another folder with a lower --learning_rate, or with --clip_norm"
-        )
-
-    def _windows_of(self, step: int) -> str:
-        """The windows of a step counted from 0, by recording and second."""
         rows = self.plan.batch(self.settings.seed, step, self.settings.batch_size)
-        names = [self.shards.manifest.recordings[recording].name for recording in rows[:, 0]]
-        seconds = [float(first / self.shards.spec.frame_rate_hz) for first in rows[:, 1].tolist()]
-        return ", ".join(f"{name} from {start:.2f} s" for name, start in zip(names, seconds, strict=True))
+        self._end_badly(f"the {what} is {number} at step {step + 1}, on {dataset.name_windows(self.shards, rows)}")
+
+    def _end_badly(self, what: str) -> NoReturn:
+        """Raises InputError: what is no number any more, what is left, and what to do."""
+        raise InputError(
+            f"{self.settings.run_dir}: {what}; {self.writer.kept()}: train again into another folder with a lower "
+            "--learning_rate, or with --clip_norm"
+        )
 
     def _set_learning_rate(self) -> None:
         """Gives the optimizer the rate of the next step, where it is another one."""
@@ -272,6 +278,8 @@ class Trainer:
             if value is None:
                 self._is_stopping = True
                 return
+            if not math.isfinite(value):
+                self._end_badly(f"the validation loss is {value} at step {step}")
             before, plateau = plateau, plateau.after(
                 value,
                 patience=self.settings.plateau_patience,
@@ -284,9 +292,10 @@ class Trainer:
             self._say("step %d: validation loss %.4f (best %.4f)", step, value, plateau.best_loss)
         elif self.cluster.is_chief:
             self.writer.save_weights(best_weights, self.learner.for_use)
+        # Before the checkpoint, after which a killed training would not come back to this step.
+        self._show(shown)
         self.progress = dataclasses.replace(self.progress, plateau=plateau, validated_step=step)
         self.save()
-        self._show(shown)
 
     def _may_go_on(self) -> bool:
         """Whether a validation may go on: alone a worker may drop it, several have to agree, which steps alone do."""
@@ -345,6 +354,7 @@ class Trainer:
             self.cluster.n_replicas,
             self.cluster.n_workers,
         )
+        self._warn_of_flags_without_effect()
         if step or not self.cluster.is_chief:
             return
         config_json = self.settings.config.to_json()
@@ -356,6 +366,20 @@ class Trainer:
             self._say("validation loss of the mean spectrum per note: %.4f", value)
             self.summaries.curves({"loss/mean_spectrum_per_note": value}, step=step)
 
+    def _warn_of_flags_without_effect(self) -> None:
+        if not self.cluster.is_chief:
+            return
+        if not self.validation.plan.epoch_windows:
+            logging.warning(
+                "%s has no validation part: the rate does not fall, nothing ends the training early, no window is shown, and "
+                "the last weights are the best",
+                self.shards.folder,
+            )
+        first = self.settings.profile_steps and self.settings.profile_steps[0]
+        if first and not self.progress.step < first <= self.last_step:
+            steps = f"{self.progress.step + 1} to {self.last_step}"
+            logging.warning("--profile_steps begins at step %d, and steps %s are taken: there will be no profile", first, steps)
+
     def _end(self) -> bool:
         """Says how it ended, and whether that is the end."""
         self._end_profile()
@@ -366,6 +390,8 @@ class Trainer:
             if step < self.last_step:
                 n = self.progress.plateau.n_since_best
                 self._say("stopped early at step %d: %d validations without a new best", step, n)
+            run_dir = self.settings.run_dir
+            self._say("%s: export it with python tools/export_savedmodel.py --run_dir=%s --out=DIR", run_dir, run_dir)
             return True
-        self._say("asked to stop: saved at step %d of %d; the same command goes on from there", step, self.last_step)
+        logging.info("asked to stop: saved at step %d of %d; the same command goes on from there", step, self.last_step)
         return False

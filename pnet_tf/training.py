@@ -14,18 +14,20 @@ from pnet_tf.errors import InputError
 from pnet_tf.run_folder import Run, only_training_in, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
-from pnet_tf.trainer import Trainer, require_equal_shares
+from pnet_tf.stop_request import StopRequest
+from pnet_tf.trainer import Trainer
 
 _REASON_CHARACTERS = 120
 _GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
 
 
-def train(settings: Settings, *, flag_text: str = "") -> bool:
+def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None = None) -> bool:
     """Trains a network, or goes on where the same run stopped.
 
     Args:
       settings: data, run folder, network and recipe.
       flag_text: the resolved flags, kept in the run folder.
+      stop: what listens to signals; None listens while steps are taken.
 
     Returns:
       Whether the training is at its end; otherwise it was asked to stop, and goes on when it is started again.
@@ -34,20 +36,24 @@ def train(settings: Settings, *, flag_text: str = "") -> bool:
       InputError: data or run folder cannot be used, the loss is no number any more, or the batch fits no device.
       KeyboardInterrupt: a person interrupted it; the state is saved.
     """
+    stop = stop or StopRequest()
+    stop.leave_to_the_system()
     cluster = open_cluster(settings.strategy)
+    stop.listen()
     # Before the folder is begun: with another batch size it could not go on.
-    require_equal_shares(settings, cluster)
+    cluster.require_equal_shares(settings.batch_size)
     with cluster.peers_watched(_GO_ON), contextlib.ExitStack() as stack:
         with cluster.together():
             shards = open_shard_set(settings.data)
             _require_instrument(shards, settings)
             plan = dataset.plan_windows(shards, "train", window_frames=settings.window_frames)
-        _require_same_data(shards, cluster)
+        _require_same(seal(shards.folder), cluster, what=f"{shards.folder}: the workers' --data")
+        _require_same(settings.what_all_share(), cluster, what="the workers' flags")
         with cluster.together():
             if cluster.is_chief:
                 start_run(_run_of(settings, shards), flag_text=flag_text)
                 stack.enter_context(only_training_in(settings.run_dir))
-        with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster)) as trainer, _shards_named(shards):
+        with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster, stop=stop)) as trainer, _shards_named(shards):
             return trainer.run(flag_text=flag_text)
 
 
@@ -67,12 +73,12 @@ def _require_instrument(shards: ShardSet, settings: Settings) -> None:
         )
 
 
-def _require_same_data(shards: ShardSet, cluster: Cluster) -> None:
-    """Raises InputError where a worker has other data than the chief: the windows of a step would not be one order."""
+def _require_same(text: str, cluster: Cluster, *, what: str) -> None:
+    """Raises InputError, in every worker, where one has another text than the others."""
     digests = np.zeros(cluster.n_workers)
-    digests[cluster.index] = int.from_bytes(hashlib.sha256(seal(shards.folder).encode()).digest()[:4], "big")
+    digests[cluster.index] = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
     if len(set(cluster.sum_of(digests).tolist())) > 1:
-        raise InputError(f"{shards.folder}: the workers' --data differ; give each the shard set of one preparation")
+        raise InputError(f"{what} differ from one to another; start all with the same")
 
 
 @contextlib.contextmanager

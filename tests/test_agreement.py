@@ -260,8 +260,34 @@ def test_a_worker_that_dies_ends_the_others_in_one_line(tiny_shards, tmp_path):
         said, codes = workers.wait()
     assert codes == [1, -9]
     assert "Traceback" not in said[0]
-    assert "train: worker 0 of 2 lost another one" in said[0].splitlines()[-1]
+    assert "train: worker 0 of 2 lost another one" in said[0]
     assert kept(run_dir)[1].step >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--seed", "--steps"])
+def test_workers_with_other_flags_are_refused_together(flag, tiny_shards, tmp_path):
+    environments, flags = by_tf_config(2), flags_for(tiny_shards, tmp_path / "two")
+    with Workers(environments[:1], [*flags, f"{flag}=3"]) as one, Workers(environments[1:], [*flags, f"{flag}=4"]) as other:
+        said, codes = zip(one.wait(), other.wait(), strict=True)
+    assert codes == ([1], [1])
+    assert all(lines.splitlines()[-1].startswith("train: the workers' flags differ") for (lines,) in said)
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_worker_is_asked_to_stop_before_the_first_step(place, tiny_shards, tmp_path):
+    """Nothing is swallowed: it ends well, and the other one does not wait for ever."""
+    run_dir = tmp_path / "two"
+    with Workers(by_tf_config(2), flags_for(tiny_shards, run_dir, "--steps=100000")) as workers:
+        until = time.monotonic() + 120
+        while not (run_dir / "run.json").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        workers.processes[place].terminate()
+        said, codes = workers.wait()
+    assert codes[place] == 0 and "asked to stop" in said[place]
+    assert codes[1 - place] in (0, 1) and "Traceback" not in said[1 - place]
 
 
 @pytest.mark.slow

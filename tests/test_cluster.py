@@ -42,7 +42,12 @@ WORKERS = {"worker": ["a:1", "b:1"]}
         json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": 2}}),
         json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": "x"}}),
         json.dumps({"cluster": WORKERS, "task": {"type": "chief", "index": 0}}),
-        json.dumps({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": 0.9}}),
+        json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": True}}),
+        *(
+            json.dumps({"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}})
+            for address in ("a", "a:", "a:b", "a:99999", 3)
+        ),
         json.dumps({"cluster": {**WORKERS, "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}),
     ],
 )
@@ -95,3 +100,13 @@ def test_batches_are_handed_to_the_devices_as_they_come():
     ours = cluster.open_cluster("mirrored")
     batches = tf.data.Dataset.range(6).batch(2)
     assert [batch.numpy().tolist() for batch in ours.distribute(batches)] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_and_those_they_can_are_named():
+    class Two:
+        num_replicas_in_sync = 2
+
+    for size, near in ((3, "--batch_size=2 or --batch_size=4"), (1, "--batch_size=2")):
+        with pytest.raises(InputError, match=f"must be a multiple of their number, 2: {near}$"):
+            Cluster(Two()).require_equal_shares(size)
+    Cluster(Two()).require_equal_shares(4)

@@ -25,3 +25,12 @@ def test_what_is_learnt_follows_the_settings_and_nothing_is_changed_in_place():
     assert different == {"clip_norm", "precision"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         changed.seed = 1
+
+
+def test_workers_must_share_all_but_where_things_are_and_what_the_chief_keeps():
+    """Whatever decides which steps are taken, and what each computes."""
+    shared = {"seed": 1, "steps": 7, "test_every": 3, "log_every": 9, "jit": True, "config": ModelConfig(width=0.5)}
+    for field, value in shared.items():
+        assert dataclasses.replace(SETTINGS, **{field: value}).what_all_share() != SETTINGS.what_all_share(), field
+    for field, value in {"run_dir": pathlib.Path("x"), "keep": 5, "pictures": 0, "data": pathlib.Path("y")}.items():
+        assert dataclasses.replace(SETTINGS, **{field: value}).what_all_share() == SETTINGS.what_all_share(), field

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pnet_tf.stop_request import StopRequest
+from pnet_tf.stop_request import StopRequest, StopRequestedError
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -13,6 +13,7 @@ def test_the_first_signal_is_only_noted(number):
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert stop.received is None
+        stop.note_only()
         os.kill(os.getpid(), number)
         assert stop.received is number
     assert signal.getsignal(number) is before
@@ -20,6 +21,7 @@ def test_the_first_signal_is_only_noted(number):
 
 def test_the_second_one_works_as_ever():
     with StopRequest() as stop:
+        stop.note_only()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -31,3 +33,28 @@ def test_without_a_signal_nothing_is_left_behind():
     with pytest.raises(ZeroDivisionError), StopRequest():
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, StopRequestedError), (signal.SIGINT, KeyboardInterrupt)])
+def test_as_long_as_there_is_nothing_to_save_a_signal_is_an_exception(number, raised):
+    with pytest.raises(raised), StopRequest() as stop:
+        os.kill(os.getpid(), number)
+    assert stop.received is None and not stop.is_listening
+
+
+def test_it_listens_again_after_another_took_the_signal():
+    with StopRequest() as stop:
+        stop.leave_to_the_system()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        stop.listen()
+        stop.note_only()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received is signal.SIGTERM
+
+
+def test_what_is_not_entered_touches_no_signal():
+    before = signal.getsignal(signal.SIGTERM)
+    stop = StopRequest()
+    stop.leave_to_the_system()
+    stop.listen()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,11 +1,13 @@
 """What TensorBoard would show, read back with TensorBoard's own reader."""
 
 import html
+import time
 
 import markdown
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pnet_tf import stft, summaries, window_picture
@@ -192,3 +194,20 @@ def test_a_silent_one_leaves_no_file_and_draws_nothing(tmp_path, monkeypatch):
     shown.window("a", **window())
     shown.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("going_on_from", "left"), [(20, [10, 20, 30]), (0, [30])])
+def test_what_a_killed_training_showed_of_later_steps_is_withdrawn(going_on_from, left, tmp_path):
+    """It was killed after step 25, and its last checkpoint is of step 20, or there is none. As TensorBoard's pages read it."""
+    first = Summaries(tmp_path)
+    for step in (10, 20, 25):
+        first.curves({"loss/training": float(step)}, step=step)
+    first.close()
+    # Event files are read in the order of their names, which hold seconds; no training is begun again within one.
+    time.sleep(1.1)
+    second = Summaries(tmp_path, going_on_from=going_on_from)
+    second.curves({"loss/training": 30.0}, step=30)
+    second.close()
+    events = plugin_event_accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [point.step for point in events.Tensors("loss/training")] == left

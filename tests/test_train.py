@@ -1,7 +1,9 @@
-"""Flags of `train`, the flag files that ship with it, and that devices, batches and interruptions change nothing."""
+"""Flags of `train`, and the flag files that ship with it."""
 
 import dataclasses
+import os
 import pathlib
+import signal
 
 import pytest
 from absl import flags as absl_flags
@@ -158,14 +160,24 @@ def test_trainings_repeat_to_the_last_bit_where_that_costs_nothing_or_is_asked_f
     assert train._is_deterministic(parse("--data=x", *arguments), has_gpu=has_gpu) is expected
 
 
-def test_a_training_that_was_stopped_ends_well_and_does_not_speak_of_exporting(monkeypatch, capsys):
+def test_flags_become_the_settings_of_a_training(monkeypatch, capsys):
     from pnet_tf import training
 
     seen = []
-    monkeypatch.setattr(training, "train", lambda settings, *, flag_text: seen.append((settings, flag_text)))
+    monkeypatch.setattr(training, "train", lambda settings, *, flag_text, stop: seen.append((settings, flag_text)))
     arguments = ["--data=x", "--profile_steps=3,9", "--experiment=e", "--nodeterministic", "--ema_decay=0.5"]
     assert command.run(train.define_flags, train.main, arguments) == 0
     assert capsys.readouterr().err == ""
     ((settings, flag_text),) = seen
     assert (settings.profile_steps, settings.run_dir, settings.ema_decay) == ((3, 9), pathlib.Path("runs/e"), 0.5)
     assert "--profile_steps=3,9" in flag_text
+
+
+def test_a_training_that_is_asked_to_stop_before_its_first_step_ends_well(monkeypatch, capsys):
+    from pnet_tf import training
+
+    monkeypatch.setattr(training, "train", lambda *arguments, **options: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert command.run(train.define_flags, train.main, ["--data=x", "--nodeterministic"]) == 0
+    assert capsys.readouterr().err == "train: asked to stop before the first step; the same command begins again\n"
+    assert signal.getsignal(signal.SIGTERM) is before

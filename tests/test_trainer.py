@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from event_files import curves, events_of
 
 from pnet_tf import blocks, checkpoint, dataset, memory_probe, run_folder, train_step, trainer, unet
 from pnet_tf.errors import InputError
@@ -65,19 +65,6 @@ def run(settings):
         ours.close()
 
 
-def events_of(folder):
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-    events.Reload()
-    return events
-
-
-def curves(folder):
-    """Points of each curve: name to {step: value}."""
-    events = events_of(folder)
-    names = [name for name in events.Tags()["tensors"] if not name.startswith(("run/", "windows/", "audio/"))]
-    return {name: {p.step: float(tf.make_ndarray(p.tensor_proto)) for p in events.Tensors(name)} for name in names}
-
-
 def weights(model):
     return [np.array(value) for value in model.get_weights()]
 
@@ -98,36 +85,6 @@ def script_validation(monkeypatch, *losses, each=lambda: None):
 
 
 # --- what is shown
-
-
-def test_the_curves_of_a_run(tiny_run):
-    """Eight steps with a point every two, the validation and the mean spectrum per note beside them."""
-    found = curves(tiny_run)
-    every = [2, 4, 6, 8]
-    assert list(found["loss/training"]) == every
-    assert found["learning_rate"] == {step: pytest.approx(1e-3) for step in every}
-    assert list(found["loss/validation"]) == [8]
-    assert list(found["loss/mean_spectrum_per_note"]) == [0]
-    for name in ("loss/training", "gradient_norm/mean", "gradient_norm/largest", "windows_per_second"):
-        assert list(found[name]) == every and all(math.isfinite(value) and value > 0 for value in found[name].values())
-    for name in ("share_of_time_waiting/data", "share_of_time_waiting/checkpoints"):
-        assert list(found[name]) == every and all(0 <= value < 1 for value in found[name].values())
-    assert all(found["gradient_norm/mean"][step] <= found["gradient_norm/largest"][step] for step in every)
-
-
-def test_what_is_trained_and_two_windows_of_it_are_shown(tiny_run, tiny_shards):
-    events = events_of(tiny_run)
-    names = set(events.Tags()["tensors"])
-    assert {"run/flags", "run/feature_spec", "run/network", "run/versions"} <= names
-    (flags,) = events.Tensors("run/flags")
-    assert "--width=0.015625" in tf.make_ndarray(flags.tensor_proto)[()].decode()
-    shown = sorted(name for name in names if name.startswith("windows/"))
-    assert len(shown) == 2
-    for name in shown:
-        (picture,) = events.Tensors(name)
-        assert picture.step == 8
-        for kind in ("prediction", "target"):
-            assert f"audio/{name.removeprefix('windows/')}/{kind}" in names
 
 
 def test_no_picture_is_drawn_where_none_is_asked_for(settings):
@@ -248,7 +205,8 @@ def test_a_loss_or_gradient_that_is_no_number_ends_the_run_and_keeps_the_checkpo
     settings = dataclasses.replace(settings, steps=6, log_every=5)
     poison(monkeypatch, place, at=4)
     ours = build(settings)
-    with pytest.raises(InputError, match="(training loss|gradient) is nan at step 4, on .*lower --learning_rate") as ended:
+    expected = "(training loss|gradient) is nan at step 4, on .*step-000000002 is kept: .*lower --learning_rate"
+    with pytest.raises(InputError, match=expected) as ended:
         ours.run()
     ours.close()
     said = str(ended.value)
@@ -263,9 +221,36 @@ def test_a_loss_or_gradient_that_is_no_number_ends_the_run_and_keeps_the_checkpo
 def test_no_checkpoint_is_written_of_spoilt_weights(settings, monkeypatch):
     """With a checkpoint after each step the last one is that of the step before."""
     poison(monkeypatch, train_step.LOSS, at=4, value=math.inf)
-    with pytest.raises(InputError, match="at step 4"):
+    with pytest.raises(InputError, match="at step 4, on .*; step-000000003 is kept"):
         run(dataclasses.replace(settings, steps=6, checkpoint_minutes=0))
     assert steps_kept(settings.run_dir)[-1] == 3
+
+
+def test_weights_that_are_no_numbers_are_not_kept_though_the_loss_was_one(settings):
+    """A step of length 1e38: its own loss is fine, and the weights behind it are not."""
+    settings = dataclasses.replace(settings, learning_rate=1e38, steps=1, test_every=100)
+    with pytest.raises(InputError, match=r"(validation loss is|holds numbers that are none).* at step 1; no checkpoint had been"):
+        run(settings)
+    assert steps_kept(settings.run_dir) == []
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run(settings, monkeypatch):
+    script_validation(monkeypatch, 1.0, math.nan)
+    with pytest.raises(InputError, match="validation loss is nan at step 4; step-000000002 is kept"):
+        run(dataclasses.replace(settings, steps=8))
+    assert steps_kept(settings.run_dir) == [2]
+
+
+def test_flags_that_can_have_no_effect_are_warned_of(settings, caplog):
+    settings = dataclasses.replace(settings, steps=2, profile_steps=(3, 4))
+    ours = build(settings)
+    nothing = np.zeros(0, np.int64)
+    ours.validation.plan = dataset.WindowPlan(64, nothing, nothing, nothing, n_windows=nothing)
+    ours.run()
+    ours.close()
+    assert "has no validation part" in caplog.text
+    assert "--profile_steps begins at step 3, and steps 1 to 2 are taken" in caplog.text
+    caplog.clear()
 
 
 def test_an_overflow_under_loss_scaling_is_borne(settings, monkeypatch):
@@ -401,12 +386,3 @@ def test_a_checkpoint_of_another_network_is_refused(settings):
     with pytest.raises(InputError, match="the checkpoint there belongs to another network"):
         build(other)
     shutil.rmtree(settings.run_dir)
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused_and_those_they_can_are_named():
-    class Two:
-        n_replicas = 2
-
-    for size, near in ((3, "--batch_size=2 or --batch_size=4"), (1, "--batch_size=2")):
-        with pytest.raises(InputError, match=f"must be a multiple of their number, 2: {near}$"):
-            trainer.require_equal_shares(Settings(None, None, CONFIG, batch_size=size), Two())

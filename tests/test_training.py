@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import math
 import shutil
 
 import pytest
 import tensorflow as tf
+from event_files import curves, events_of
 
 from pnet_tf import dataset, loss, run_folder, trainer, training, unet
 from pnet_tf.cluster import Cluster
@@ -113,3 +115,36 @@ def test_every_loss_that_the_flag_offers_can_be_trained_with():
     fields = {field.name for field in dataclasses.fields(Settings)}
     partial = functools.partial(Settings, data=None, run_dir=None, config=CONFIG)
     assert set(partial().what_is_learnt()) < fields
+
+
+# --- what is shown
+
+
+def test_the_curves_of_a_run(tiny_run):
+    """Eight steps with a point every two, the validation and the mean spectrum per note beside them."""
+    found = curves(tiny_run)
+    every = [2, 4, 6, 8]
+    assert list(found["loss/training"]) == every
+    assert found["learning_rate"] == {step: pytest.approx(1e-3) for step in every}
+    assert list(found["loss/validation"]) == [8]
+    assert list(found["loss/mean_spectrum_per_note"]) == [0]
+    for name in ("loss/training", "gradient_norm/mean", "gradient_norm/largest", "windows_per_second"):
+        assert list(found[name]) == every and all(math.isfinite(value) and value > 0 for value in found[name].values())
+    for name in ("share_of_time_waiting/data", "share_of_time_waiting/checkpoints"):
+        assert list(found[name]) == every and all(0 <= value < 1 for value in found[name].values())
+    assert all(found["gradient_norm/mean"][step] <= found["gradient_norm/largest"][step] for step in every)
+
+
+def test_what_is_trained_and_two_windows_of_it_are_shown(tiny_run, tiny_shards):
+    events = events_of(tiny_run)
+    names = set(events.Tags()["tensors"])
+    assert {"run/flags", "run/feature_spec", "run/network", "run/versions"} <= names
+    (flags,) = events.Tensors("run/flags")
+    assert "--width=0.015625" in tf.make_ndarray(flags.tensor_proto)[()].decode()
+    shown = sorted(name for name in names if name.startswith("windows/"))
+    assert len(shown) == 2
+    for name in shown:
+        (picture,) = events.Tensors(name)
+        assert picture.step == 8
+        for kind in ("prediction", "target"):
+            assert f"audio/{name.removeprefix('windows/')}/{kind}" in names
