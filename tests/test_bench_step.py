@@ -33,7 +33,6 @@ def test_the_work_of_a_step_is_that_of_the_network_s_plan():
 def test_the_loop_is_measured_beside_its_step(capsys):
     arguments = ["step", "--width=0.015625", "--batch_size=1", "--rounds=1"]
     assert command.run(bench.define_flags, bench.main, arguments, allow_positional=True) == 0
-    rows = [line.rsplit(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
-    figures = {row[0]: float(row[1]) for row in rows if len(row) == 3}
+    figures = {line[:64].strip(): float(line[64:].split()[0]) for line in capsys.readouterr().out.splitlines()}
     assert 0.5 < figures["loop / step alone"] < 5
     assert figures["a step of the loop"] > 0 and figures["training waits for a checkpoint"] > 0
