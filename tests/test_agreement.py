@@ -5,6 +5,7 @@ that is little more than such rounding, and ten steps later weights differ by 1e
 recipe itself is compared, nothing damped; in float32 with an epsilon that keeps Adam's steps in proportion.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -149,18 +150,18 @@ def test_two_replicas_learn_what_one_learns_in_float32(tiny_shards, tmp_path):
 # --- several processes
 
 
-def free_ports(count, *, first=None):
-    """Ports that nobody listens on now; side by side from `first` on, or any."""
-    if first is not None:
-        return list(range(first, first + count))
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+def free_ports(count, *, candidates=(0,)):
+    """Ports that nobody listens on now: any, or side by side from one of the candidates on."""
+    for first in candidates:
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+            try:
+                for number, one in enumerate(sockets):
+                    one.bind(("localhost", first + number if first else 0))
+            except OSError:
+                continue
+            return [one.getsockname()[1] for one in sockets]
+    pytest.fail("no free ports")
 
 
 def by_tf_config(n_workers):
@@ -172,8 +173,9 @@ def by_tf_config(n_workers):
 
 
 def by_slurm(n_workers):
-    """What srun gives to the tasks of a step on one node."""
-    step = {"SLURM_JOB_ID": str(random.randrange(1, 10**6)), "SLURM_STEP_NUM_TASKS": str(n_workers)}
+    """What srun gives to the tasks of a step on one node; the job's number decides the ports."""
+    first, *_ = free_ports(n_workers, candidates=random.Random(os.getpid()).sample(range(12000, 27000 - n_workers), 50))
+    step = {"SLURM_JOB_ID": str(first - 12000), "SLURM_STEP_NUM_TASKS": str(n_workers)}
     step |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": str(n_workers)}
     return [{**step, "SLURM_PROCID": str(index)} for index in range(n_workers)]
 
