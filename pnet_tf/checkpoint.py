@@ -236,7 +236,7 @@ class Writer:
           OSError: an earlier writing failed.
         """
         started = time.perf_counter()
-        self.finish()
+        self._make_room()
         copies = {
             name: weights_of(part) if isinstance(part, keras.Model) else optimizer_state_of(part)
             for name, part in parts.items()
@@ -248,7 +248,7 @@ class Writer:
     def save_weights(self, path: pathlib.Path, model: keras.Model) -> None:
         """Begins to write a model's weights; raises as `save_checkpoint`."""
         started = time.perf_counter()
-        self.finish()
+        self._make_room()
         self._begin(save_weights, path, weights_of(model))
         self.waited_sec += time.perf_counter() - started
 
@@ -259,11 +259,11 @@ class Writer:
 
     def raise_failure(self) -> None:
         """Raises what an earlier writing failed with, without waiting for one that is under way."""
-        if all(writing.done() for writing in self._under_way):
-            self.finish()
+        while self._under_way and self._under_way[0].done():
+            self._under_way.pop(0).result()
 
     def close(self) -> None:
-        """Waits until everything is written; raises as `save_checkpoint`."""
+        """As `finish`, and ends the thread."""
         try:
             self.finish()
         finally:
@@ -272,8 +272,14 @@ class Writer:
     def _begin(self, work: Any, *arguments: Any) -> None:
         self._under_way.append(self._thread.submit(work, *arguments))
 
+    def _make_room(self) -> None:
+        """Waits until one writing at most is under way: best weights and a checkpoint follow each other, no more."""
+        self.raise_failure()
+        while len(self._under_way) > 1:
+            self._under_way.pop(0).result()
+
     def finish(self) -> None:
-        """Waits for what is being written, as each call does: two copies of everything are enough in memory."""
+        """Waits until everything is written; raises as `save_checkpoint`."""
         while self._under_way:
             self._under_way.pop(0).result()
 

@@ -135,6 +135,28 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, mon
     assert names(tmp_path) == []
 
 
+def test_a_checkpoint_does_not_wait_for_the_best_weights_before_it(tmp_path, monkeypatch):
+    """A third writing does: no more than two copies lie in memory."""
+    may_write, write, begun = threading.Event(), checkpoint.save_weights, []
+
+    def slow(*arguments):
+        may_write.wait(30)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save_weights", slow)
+    writer, parts = Writer(tmp_path / "new", keep=1), network()
+    writer.save_weights(tmp_path / "best.npz", parts["model"])
+    writer.save_checkpoint(parts, progress_at(1))
+    third = threading.Thread(target=lambda: begun.append(writer.save_checkpoint(parts, progress_at(2))))
+    third.start()
+    third.join(0.3)
+    assert not begun and not (tmp_path / "best.npz").exists()
+    may_write.set()
+    third.join(30)
+    writer.close()
+    assert begun and (tmp_path / "best.npz").exists() and names(tmp_path / "new") == ["step-000000002.npz"]
+
+
 def test_an_error_of_the_thread_reaches_the_training_without_waiting(tmp_path, monkeypatch):
     writer, done = Writer(tmp_path, keep=1), threading.Event()
 

@@ -6,6 +6,8 @@ import os
 import pathlib
 import re
 import subprocess
+import textwrap
+import time
 
 import pytest
 from absl import flags as absl_flags
@@ -100,3 +102,22 @@ def test_the_pods_of_the_kubernetes_manifest_find_each_other(index):
     assert [address.split(":")[0] for address in config["cluster"]["worker"]] == [f"{job}-{k}.{service}" for k in range(n_pods)]
     assert config["task"] == {"type": "worker", "index": index}
     assert f"subdomain: {service}" in manifest and f"job-name: {job}" in manifest
+
+
+@pytest.mark.parametrize(("stub", "stop", "code"), [("touch $LAST", False, 0), ("exit 1", False, 1), ("sleep 20", True, 1)])
+def test_a_pod_of_the_kubernetes_manifest_ends_well_only_at_the_last_step(stub, stop, code, tmp_path):
+    """With a stand-in for the training that ends, fails, or is asked to stop and exits with 0."""
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    script = textwrap.dedent(re.search(r"args:\n +- \|\n(.*?)\n +resources:", text, re.DOTALL)[1])
+    steps, last = re.search(r"--steps=(\d+)", script)[1], re.search(r"test -e (\S+)", script)[1]
+    assert last.endswith(f"step-{int(steps):09d}.npz")
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\ntrap 'kill %1; exit 0' TERM\ntouch {tmp_path}/begun\n({stub}) & wait %1\n")
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": "0", "LAST": str(tmp_path / "last")}
+    with subprocess.Popen(["bash", "-c", script.replace(last, str(tmp_path / "last"))], env=environment) as pod:
+        if stop:
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.02)
+            pod.terminate()
+        assert pod.wait(timeout=15) == code
