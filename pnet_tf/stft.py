@@ -8,7 +8,7 @@ import tensorflow as tf
 from pnet_tf.spec import FeatureSpec
 
 
-def _window(spec: FeatureSpec) -> np.ndarray:
+def window(spec: FeatureSpec) -> np.ndarray:
     """The periodic Hann window, float32 [n_fft]."""
     phase = 2 * np.pi * np.arange(spec.n_fft) / spec.n_fft
     return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
@@ -41,7 +41,23 @@ def stft_of_padded(padded: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
       complex64 [batch, 1 + (samples - n_fft) // hop_samples, bins].
     """
     frames = tf.signal.frame(padded, spec.n_fft, spec.hop_samples, pad_end=False)  # [batch, frames, n_fft]
-    return tf.signal.rfft(frames * _window(spec))
+    return tf.signal.rfft(frames * window(spec))
+
+
+def stft_of_hops(hops: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """The transform of a padded waveform that is laid out in hops.
+
+    Args:
+      hops: float32 [batch, frames + n_fft / hop_samples - 1, hop_samples].
+      spec: gives window, hop and frame length.
+
+    Returns:
+      complex64 [batch, frames, bins], as `stft_of_padded` of the same samples.
+    """
+    n_hops = spec.n_fft // spec.hop_samples
+    n_frames = (hops.shape[1] or tf.shape(hops)[1]) - (n_hops - 1)
+    frames = tf.concat([hops[:, k : k + n_frames] for k in range(n_hops)], axis=2)  # [batch, frames, n_fft]
+    return tf.signal.rfft(frames * window(spec))
 
 
 def inverse_stft(stft: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
@@ -58,26 +74,53 @@ def inverse_stft(stft: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
 
     Source: Griffin & Lim 1984, equation 6; equals `librosa.istft(center=True)`; tests/test_stft.py.
     """
-    window = _window(spec)
-    frames = tf.signal.irfft(stft, fft_length=[spec.n_fft]) * window  # [batch, frames, n_fft]
-    n_frames = tf.shape(stft)[1]
-    squares = tf.broadcast_to(tf.constant(window**2), [1, n_frames, spec.n_fft])
-    covered = _trim(_overlap_add(squares, spec), spec)
+    n_frames = stft.shape[1] or tf.shape(stft)[1]
+    covered = trim(samples_from_hops(sum_of_windows(n_frames, spec)[None]), spec)
     # Between the edges that were trimmed off every sample is covered; the maximum guards one-frame inputs alone.
-    return _trim(_overlap_add(frames, spec), spec) / tf.maximum(covered, np.finfo(np.float32).tiny)
+    return trim(samples_from_hops(overlap_add(stft, spec)), spec) / tf.maximum(covered, np.finfo(np.float32).tiny)
 
 
-def _overlap_add(frames: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
-    """Sums frames [batch, frames, n_fft] laid hop by hop: [batch, (frames - 1) * hop_samples + n_fft]."""
+def sum_of_windows(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool = True) -> tf.Tensor:
+    """Sum of the squared windows that lie over each sample: float32 [frames + n_fft / hop_samples - 1, hop_samples].
+
+    Args:
+      n_frames: how many frames there are.
+      spec: gives window, hop and frame length.
+      begins: whether there are none before them.
+    """
     n_hops = spec.n_fft // spec.hop_samples
-    batch, n_frames = tf.shape(frames)[0], tf.shape(frames)[1]
+    squares = np.reshape(np.square(window(spec)), [n_hops, spec.hop_samples])
+    frame = tf.range(n_frames + n_hops - 1)[:, None] - tf.range(n_hops)  # whose k-th hop lies at a place
+    there = frame < n_frames
+    if begins:
+        there = tf.logical_and(there, frame >= 0)
+    return tf.matmul(tf.cast(there, tf.float32), squares)
+
+
+def overlap_add(stft: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """Sums the windowed frames of a transform, laid hop by hop.
+
+    Args:
+      stft: complex64 [batch, frames, bins].
+      spec: gives window, hop and frame length.
+
+    Returns:
+      float32 [batch, frames + n_fft / hop_samples - 1, hop_samples], the padded waveform in hops, not divided by anything.
+    """
+    n_hops = spec.n_fft // spec.hop_samples
+    frames = tf.signal.irfft(stft, fft_length=[spec.n_fft]) * window(spec)
+    batch, n_frames = tf.shape(frames)[0], frames.shape[1] or tf.shape(frames)[1]
     hops = tf.reshape(frames, [batch, n_frames, n_hops, spec.hop_samples])
-    total = tf.add_n([tf.pad(hops[:, :, k], [[0, 0], [k, n_hops - 1 - k], [0, 0]]) for k in range(n_hops)])
-    return tf.reshape(total, [batch, (n_frames + n_hops - 1) * spec.hop_samples])
+    return tf.add_n([tf.pad(hops[:, :, k], [[0, 0], [k, n_hops - 1 - k], [0, 0]]) for k in range(n_hops)])
 
 
-def _trim(padded: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
-    """Takes the half frame of padding off both ends."""
+def samples_from_hops(hops: tf.Tensor) -> tf.Tensor:
+    """Lays hops end to end: [batch, hops, hop_samples] -> [batch, hops * hop_samples]."""
+    return tf.reshape(hops, [tf.shape(hops)[0], -1])
+
+
+def trim(padded: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """Takes the half frame of padding off both ends: [batch, samples + n_fft] -> [batch, samples]."""
     half = spec.n_fft // 2
     return padded[:, half : tf.shape(padded)[1] - half]
 

@@ -1,0 +1,176 @@
+"""Phases to start Griffin-Lim from, read off the magnitude; in-graph, and block by block with what went before."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from pnet_tf.spec import FeatureSpec
+
+PHASE_STARTS = ("spsi", "advance", "random")
+# A Hann window of n samples is nearest to a Gaussian exp(-pi t^2 / g) at g = 0.25645 n^2 (Prusa 2017, table 1).
+_HANN_AS_GAUSSIAN = 0.25645
+# A frequency read off the slope of the log magnitude means something inside the window's main lobe alone.
+_MAIN_LOBE_BINS = 4.0
+# A bin looks for its peak so many doublings of the distance away: 63 bins.
+_PEAK_DOUBLINGS = 6
+_TINY = 1e-8
+
+
+@dataclasses.dataclass(frozen=True)
+class LastFrame:
+    """The frame before a block, from which its phases go on.
+
+    Attributes:
+      magnitude: float32 [batch, bins].
+      cycles: its phase in cycles, float32 [batch, bins].
+    """
+
+    magnitude: tf.Tensor
+    cycles: tf.Tensor
+
+
+def start_cycles(
+    magnitude: tf.Tensor,
+    spec: FeatureSpec,
+    *,
+    phase_start: str = "spsi",
+    seed: int | tf.Tensor = 0,
+    last: LastFrame | None = None,
+    first_frame: int | tf.Tensor = 0,
+) -> tf.Tensor:
+    """Phases that fit a magnitude, in cycles.
+
+    `spsi` is single-pass spectrogram inversion: in each frame every bin belongs to the peak that it rises to; the peak
+    turns on from the frame before with its interpolated frequency, and its bins follow it. Frequency and the phase
+    between neighbouring bins are the two gradients of phase-gradient heap integration, so that attacks are told from
+    steady partials. `advance` lets every bin turn on by itself. `random` is uniform, and the same for a frame whatever
+    block it comes in.
+
+    Args:
+      magnitude: float32 [batch, frames, bins], at least 0.
+      spec: gives window, hop and frame length.
+      phase_start: one of `PHASE_STARTS`.
+      seed: of `random`; the others are not random.
+      last: the frame before the first; None where the sound begins.
+      first_frame: index of the first frame in the whole sound, for `random`.
+
+    Returns:
+      float32 [batch, frames, bins]; whole cycles mean nothing. A frame's phase counts from its first sample.
+
+    Raises:
+      ValueError: an unknown `phase_start`.
+
+    Source: Beauregard, Harish, Wyse 2015 (peaks); Prusa, Balazs, Sondergaard 2017, equations 19 and 20 (gradients); on
+    real violin 0.5 dB short of their heap, tests/test_phase_start.py.
+    """
+    if phase_start == "random":
+        return _random_cycles(magnitude, seed, first_frame)
+    if phase_start not in PHASE_STARTS:
+        raise ValueError(f"phase_start is {phase_start!r}, expected one of {', '.join(PHASE_STARTS)}")
+    around = magnitude if last is None else tf.concat([last.magnitude[:, None], magnitude], axis=1)
+    log_magnitude = tf.math.log(around + _TINY)
+    advance = _advance_cycles(log_magnitude, spec)
+    # Between two frames a bin turns with the mean of their frequencies.
+    turned = 0.5 * (advance[:, 1:] + advance[:, :-1])  # [batch, frames - 1 or frames, bins]
+    between = _cycles_from_bin_zero(log_magnitude, spec)
+    peak = _peaks(around) if phase_start == "spsi" else None
+    if last is None:
+        first = between[:, 0] if peak is None else between[:, 0] - _gather(between[:, 0], peak[:, 0])
+    else:
+        first = last.cycles
+    if peak is None:
+        cycles = tf.cumsum(tf.concat([first[:, None], turned - tf.round(turned)], axis=1), axis=1)
+    else:
+        later = peak[:, 1:]
+        step = _gather(turned - between[:, 1:], later) + between[:, 1:]
+        cycles = _follow(first, later, step - tf.round(step))
+    return cycles if last is None else cycles[:, 1:]
+
+
+def _random_cycles(magnitude: tf.Tensor, seed: int | tf.Tensor, first_frame: int | tf.Tensor) -> tf.Tensor:
+    """Uniform numbers from 0 to 1 that depend on seed and frame alone: float32 [batch, frames, bins]."""
+    batch, n_frames, n_bins = tf.unstack(tf.shape(magnitude))
+    seeds = tf.stack([tf.broadcast_to(tf.cast(seed, tf.int32), [n_frames]), tf.range(n_frames) + first_frame], axis=1)
+    frames = tf.map_fn(
+        lambda pair: tf.random.stateless_uniform([batch, n_bins], pair), seeds, fn_output_signature=tf.float32
+    )
+    return tf.transpose(frames, [1, 0, 2])
+
+
+def _advance_cycles(log_magnitude: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """Cycles that each bin turns in a hop, less the whole ones of its middle: float32 [batch, frames, bins].
+
+    The slope of the log magnitude over frequency shows how far the partial lies from the middle of the bin.
+    """
+    edges = tf.pad(log_magnitude, [[0, 0], [0, 0], [1, 1]], mode="SYMMETRIC")
+    slope = 0.5 * (edges[:, :, 2:] - edges[:, :, :-2])
+    offset_bins = tf.clip_by_value(slope / (2 * math.pi * _HANN_AS_GAUSSIAN), -_MAIN_LOBE_BINS, _MAIN_LOBE_BINS)
+    middle = tf.range(spec.n_bins, dtype=tf.float32) * (spec.hop_samples / spec.n_fft)
+    return middle - tf.floor(middle) + offset_bins * (spec.hop_samples / spec.n_fft)
+
+
+def _cycles_from_bin_zero(log_magnitude: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """Phase of each bin against bin 0 of its frame, in cycles: float32 [batch, frames, bins].
+
+    The slope of the log magnitude over time shows where in the frame a partial's energy lies; of what lies in the middle
+    neighbouring bins stand half a cycle apart, for a frame's phase counts from its first sample.
+    """
+    edges = tf.pad(log_magnitude, [[0, 0], [1, 1], [0, 0]], mode="SYMMETRIC")
+    slope = 0.5 * (edges[:, 2:] - edges[:, :-2])
+    each = -slope * (_HANN_AS_GAUSSIAN * spec.n_fft / (2 * math.pi * spec.hop_samples)) - 0.5
+    return tf.cumsum(tf.concat([tf.zeros_like(each[:, :, :1]), 0.5 * (each[:, :, 1:] + each[:, :, :-1])], axis=2), axis=2)
+
+
+def _peaks(magnitude: tf.Tensor) -> tf.Tensor:
+    """The peak that each bin rises to, or the bin itself where it has none near: int32 [batch, frames, bins]."""
+    n_bins = magnitude.shape[-1]
+    bins = tf.range(n_bins)
+    ends = tf.pad(magnitude, [[0, 0], [0, 0], [1, 1]], constant_values=-1.0)
+    left, right = ends[:, :, :-2], ends[:, :, 2:]
+    none = tf.constant(n_bins)
+    above = tf.where(right > magnitude, none, bins)  # where it does not rise to the right, a peak seen from below
+    below = tf.where(left > magnitude, none, n_bins - 1 - bins)
+    above = _nearest(above)
+    below = n_bins - 1 - tf.reverse(_nearest(tf.reverse(below, [2])), [2])
+    peak = tf.where(left > magnitude, tf.where(right > left, above, below), tf.where(right > magnitude, above, bins))
+    return tf.where((peak >= 0) & (peak < n_bins), peak, bins)
+
+
+def _nearest(index: tf.Tensor) -> tf.Tensor:
+    """The smallest number at or within 63 bins above each bin: int32 [batch, frames, bins]."""
+    n_bins = index.shape[-1]
+    for doubling in range(min(_PEAK_DOUBLINGS, n_bins.bit_length() - 1)):
+        shifted = tf.pad(index[:, :, 2**doubling :], [[0, 0], [0, 0], [0, 2**doubling]], constant_values=n_bins)
+        index = tf.minimum(index, shifted)
+    return index
+
+
+def _gather(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """`values` at `index` along the last axis; both [..., bins]."""
+    return tf.gather(values, index, batch_dims=index.shape.rank - 1)
+
+
+def _follow(first: tf.Tensor, source: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Runs `cycles[t] = cycles[t - 1][source[t]] + step[t]` over time.
+
+    Args:
+      first: float32 [batch, bins], `cycles[0]`.
+      source: int32 [batch, frames, bins].
+      step: float32 [batch, frames, bins].
+
+    Returns:
+      float32 [batch, frames + 1, bins], with `first` in front.
+    """
+    by_frame = (tf.transpose(source, [1, 0, 2]), tf.transpose(step, [1, 0, 2]))
+    n_frames = tf.shape(by_frame[0])[0]
+    cycles = tf.TensorArray(tf.float32, n_frames + 1, element_shape=first.shape).write(0, first)
+
+    def go_on(t: tf.Tensor, now: tf.Tensor, cycles: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        """One frame, float32 [batch, bins]."""
+        now = _gather(now, by_frame[0][t]) + by_frame[1][t]
+        now -= tf.round(now)
+        return t + 1, now, cycles.write(t + 1, now)
+
+    _, _, cycles = tf.while_loop(lambda t, *_: t < n_frames, go_on, [tf.constant(0), first, cycles])
+    return tf.transpose(cycles.stack(), [1, 0, 2])
