@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "command": {"errors"},
     "instruments": set(),
     "score*": SCORE,
-    "audio_file": {"errors", "spec"},
+    "audio_file": {"errors", "spec", "files"},
     "inert_pickle": {"errors"},
     "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
