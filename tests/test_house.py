@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "instruments": set(),
     "score*": SCORE,
     "audio_file": {"errors", "spec", "files"},
+    "loudness": set(),
     "inert_pickle": {"errors"},
     "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
@@ -86,7 +87,7 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -94,7 +95,7 @@ LEARNING = [
     *("export*", "metrics", "evaluate*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
-WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture"]
+WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
