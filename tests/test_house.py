@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "score*": SCORE,
     "audio_file": {"errors", "spec", "files"},
     "loudness": set(),
+    "limiter": set(),
     "inert_pickle": {"errors"},
     "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
@@ -87,7 +88,7 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -95,7 +96,7 @@ LEARNING = [
     *("export*", "metrics", "evaluate*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
-WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness"]
+WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
