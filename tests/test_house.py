@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "audio_file": {"errors", "spec", "files"},
     "loudness": set(),
     "limiter": set(),
+    "mastering": {"errors", "audio_file", "loudness", "limiter"},
     "inert_pickle": {"errors"},
     "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
@@ -88,7 +89,7 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -96,7 +97,7 @@ LEARNING = [
     *("export*", "metrics", "evaluate*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
-WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter"]
+WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
