@@ -17,13 +17,12 @@ gave the same samples later, measured on 60 s of mono violin (2 CPU cores, sound
 So tensorflow-io decodes no format here: for none is there a gain, and its refusals and crashes would be ours.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
-import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,10 +31,12 @@ import soundfile
 from absl import logging
 
 from pnet_tf.errors import InputError
+from pnet_tf.files import put_in_place, temporary_beside
 from pnet_tf.spec import FeatureSpec
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _BLOCK_SAMPLES = 1 << 20
+_NO_NUMBERS = "the waveform holds samples that are no numbers (NaN or infinite)"
 _PEAK_AFTER_SCALING = 0.999
 _WAV_DATA_CUT = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write into a pipe cannot know the length and leave the largest 32-bit sizes in the header.
@@ -108,6 +109,23 @@ def read_waveform(path: pathlib.Path, spec: FeatureSpec) -> np.ndarray:
     return waveform
 
 
+def waveform_blocks(path: pathlib.Path) -> Iterator[np.ndarray]:
+    """The sound of a file as one channel at its own rate, block by block, so that its length costs no memory.
+
+    Args:
+      path: WAV, FLAC, MP3 or Ogg Vorbis.
+
+    Yields:
+      float32 [samples]; several channels are averaged.
+
+    Raises:
+      AudioError: as `read_waveform`, on the way: that a file ends too soon shows after its last block.
+    """
+    path = pathlib.Path(path)
+    with _open(path) as file:
+        yield from _checked_blocks(path, file)
+
+
 def resample(waveform: np.ndarray, *, from_hz: int, to_hz: int) -> np.ndarray:
     """A waveform at another rate, every sound at its own time.
 
@@ -150,23 +168,86 @@ def write_wav(path: pathlib.Path, waveform: np.ndarray, spec: FeatureSpec, *, su
     """
     path = pathlib.Path(path)
     waveform = _within_full_scale(np.asarray(waveform, np.float32), path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = pathlib.Path(name)
-        os.close(handle)
+    with _appears_whole(path) as temporary, _cannot_write(path):
         # soundfile cannot tell the format from a temporary name.
         soundfile.write(temporary, waveform, spec.sample_rate_hz, format="WAV", subtype=subtype)
         _require_length(temporary, len(waveform))
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+
+
+class WavWriter:
+    """A WAV file of one channel on its way, as `open_wav_writer` gives it."""
+
+    def __init__(self, path: pathlib.Path, file: soundfile.SoundFile) -> None:
+        self._path = path
+        self._file = file
+        self.n_samples = 0
+
+    def write(self, block: np.ndarray) -> None:
+        """Appends samples; the subtypes of whole numbers clip what is beyond -1..1.
+
+        Args:
+          block: float32 [samples].
+
+        Raises:
+          InputError: they cannot be written.
+          AudioError: a sample is no number.
+        """
+        if not np.isfinite(np.sum(block, dtype=np.float64)):
+            raise AudioError(f"{self._path}: not written: {_NO_NUMBERS}")
+        with _cannot_write(self._path):
+            self._file.write(np.asarray(block, np.float32))
+        self.n_samples += len(block)
+
+
+@contextlib.contextmanager
+def open_wav_writer(path: pathlib.Path, sample_rate_hz: int, *, subtype: str = "PCM_16") -> Iterator[WavWriter]:
+    """Writes a WAV file of one channel block by block; it appears when the `with` ends, and not at all on an exception.
+
+    Args:
+      path: the file; its folder is made when it is missing, an existing file is replaced.
+      sample_rate_hz: the rate.
+      subtype: soundfile's name of the sample format: `PCM_16`, `PCM_24` or `FLOAT`.
+
+    Yields:
+      What takes the blocks.
+
+    Raises:
+      InputError: the folder or file cannot be written (the disk is full, say); nothing is left behind.
+    """
+    path = pathlib.Path(path)
+    with _appears_whole(path) as temporary:
+        with _cannot_write(path):
+            file = soundfile.SoundFile(temporary, "w", sample_rate_hz, 1, format="WAV", subtype=subtype)
+        writer = WavWriter(path, file)
+        try:
+            yield writer
+        finally:
+            with _cannot_write(path):
+                file.close()
+        with _cannot_write(path):
+            _require_length(temporary, writer.n_samples)
+
+
+@contextlib.contextmanager
+def _appears_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary file beside `path`, put in its place when the `with` ends, deleted on an exception."""
+    with _cannot_write(path):
+        temporary = temporary_beside(path)
+    try:
+        yield temporary
+        with _cannot_write(path):
+            put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _cannot_write(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot write the sound ({reason}); is the disk full?") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _require_length(path: pathlib.Path, n_samples: int) -> None:
@@ -175,20 +256,25 @@ def _require_length(path: pathlib.Path, n_samples: int) -> None:
         raise OSError(f"only {written} of {n_samples} samples arrived")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _within_full_scale(waveform: np.ndarray, path: pathlib.Path) -> np.ndarray:
     peak = float(np.max(np.abs(waveform), initial=0.0))
     if not math.isfinite(peak):
-        raise AudioError(f"{path}: not written: the waveform holds samples that are no numbers (NaN or infinite)")
+        raise AudioError(f"{path}: not written: {_NO_NUMBERS}")
+    factor = factor_within_full_scale(peak, path)
+    return waveform if factor == 1 else waveform * factor
+
+
+def factor_within_full_scale(peak: float, path: pathlib.Path) -> np.float32:
+    """What a waveform is multiplied by so that nothing clips: 1 up to full scale; beyond it a warning says what is done.
+
+    Args:
+      peak: its largest sample, without its sign.
+      path: the file that it goes to, for the warning.
+    """
     if peak <= 1.0:
-        return waveform
+        return np.float32(1)
     logging.warning("%s: the peak was %.3f; scaled down to %.3f so that nothing clips", path, peak, _PEAK_AFTER_SCALING)
-    return waveform * np.float32(_PEAK_AFTER_SCALING / peak)
+    return np.float32(_PEAK_AFTER_SCALING / peak)
 
 
 def _open(path: pathlib.Path) -> soundfile.SoundFile:
@@ -215,27 +301,28 @@ def _info(file: soundfile.SoundFile) -> AudioInfo:
 def _read_checked(path: pathlib.Path) -> tuple[np.ndarray, AudioInfo]:
     """Reads a whole file with soundfile: float32 [samples], channels averaged, and its header."""
     with _open(path) as file:
-        info = _info(file)
-        try:
-            # In blocks, so that a header that lies about the length costs no memory.
-            blocks = list(_mono_blocks(file))
-        except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(
-                f"{path}: damaged audio ({_one_line(error)}); copy or encode the file again"
-            ) from error
-        n_read = sum(len(block) for block in blocks)
-        _require_complete(path, file, n_read)
+        # In blocks, so that a header that lies about the length costs no memory.
+        blocks = list(_checked_blocks(path, file))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), _info(file)
+
+
+def _checked_blocks(path: pathlib.Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    n_read = 0
+    while len(block := _read_block(path, file)):
+        n_read += len(block)
+        if not np.isfinite(np.sum(block, dtype=np.float64)):
+            raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export the file again")
+        yield block
+    _require_complete(path, file, n_read)
     if n_read == 0:
         raise AudioError(f"{path}: holds no samples at all; record or copy it again, or leave it out")
-    waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    if not np.isfinite(np.sum(waveform, dtype=np.float64)):
-        raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export the file again")
-    return waveform, info
 
 
-def _mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    while len(block := file.read(_BLOCK_SAMPLES, dtype="float32")):
-        yield _mono(block)
+def _read_block(path: pathlib.Path, file: soundfile.SoundFile) -> np.ndarray:
+    try:
+        return _mono(file.read(_BLOCK_SAMPLES, dtype="float32"))
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError(f"{path}: damaged audio ({_one_line(error)}); copy or encode the file again") from error
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Writing files so that they appear whole or not at all."""
 
 import errno
+import os
 import pathlib
 import shutil
+import tempfile
 
 from pnet_tf.remote import AnyPath
 
@@ -23,6 +25,37 @@ def write_whole(path: AnyPath, text: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def temporary_beside(path: pathlib.Path) -> pathlib.Path:
+    """A new empty file in the folder of another, for a library that writes files by name.
+
+    Args:
+      path: where the file is wanted in the end; its folder is made when it is missing.
+
+    Raises:
+      OSError: the folder or the file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    return pathlib.Path(name)
+
+
+def put_in_place(temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Renames what `temporary_beside` made, and makes it as readable as other new files are.
+
+    Args:
+      temporary: the whole file.
+      path: its name from now on; what was there is replaced.
+
+    Raises:
+      OSError: it cannot be renamed.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)
+    os.replace(temporary, path)
 
 
 def require_space(folder: pathlib.Path, n_bytes: int) -> None:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pnet_tf.files import require_space, write_whole
+from pnet_tf.files import put_in_place, require_space, temporary_beside, write_whole
 
 
 def test_the_text_is_written_as_utf_8(tmp_path):
@@ -64,3 +64,19 @@ def test_too_little_room_is_a_full_disk(tmp_path):
     with pytest.raises(OSError, match="MB free") as caught:
         require_space(tmp_path, 2**62)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_temporary_file_takes_its_place_with_the_rights_of_others(tmp_path):
+    path = tmp_path / "new" / "a.wav"
+    temporary = temporary_beside(path)
+    assert temporary.parent == path.parent
+    assert not path.exists()
+    for text in ("first", "second"):
+        temporary.write_text(text)
+        put_in_place(temporary, path)
+        assert path.read_text() == text
+        temporary = temporary_beside(path)
+    temporary.unlink()
+    (tmp_path / "other").write_text("")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert os.listdir(path.parent) == ["a.wav"]

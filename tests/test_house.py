@@ -33,7 +33,10 @@ MAY_IMPORT = {
     "command": {"errors"},
     "instruments": set(),
     "score*": SCORE,
-    "audio_file": {"errors", "spec"},
+    "audio_file": {"errors", "spec", "files"},
+    "loudness": set(),
+    "limiter": set(),
+    "mastering": {"errors", "audio_file", "loudness", "limiter"},
     "inert_pickle": {"errors"},
     "corpus": SCORE | {"audio_file", "instruments"},
     "own_pairs": SCORE | CORPUS | {"audio_file"},
@@ -87,7 +90,7 @@ MAY_IMPORT = {
     "metrics": SCORE | {"audio_file"},
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
-SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels"]
+SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -95,7 +98,7 @@ LEARNING = [
     *("export*", "metrics", "evaluate*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
-WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture"]
+WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
