@@ -141,9 +141,10 @@ def measure_perform(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list
     model = pathlib.Path(flags.model) if flags.model else _untrained_voice(flags, scratch)
     voice = savedmodel.open_voice(model)
     score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(_PIECE_SEC)
-    performance = render.perform(score, voice, iterations=flags.iterations)
+    settings = render.Settings(flags.iterations)
+    performance = render.perform(score, voice, settings=settings)
     loaded = [
-        seconds_of(lambda: render.perform(score, voice, iterations=flags.iterations)) for _ in range(flags.rounds)
+        seconds_of(lambda: render.perform(score, voice, settings=settings)) for _ in range(flags.rounds)
     ]
     path = pathlib.Path(flags.score) if flags.score else _write_labels(score, voice.spec, scratch / "score.csv")
     arguments = [f"--model={model}", f"--score={path}", f"--out={scratch}/out.wav", f"--iterations={flags.iterations}"]

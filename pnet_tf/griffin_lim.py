@@ -5,9 +5,9 @@ It needs `spec`, `stft` and `phase_start` alone, and can be used by itself:
     waveform = griffin_lim(magnitude, FeatureSpec(sample_rate_hz=22050, n_fft=1024, hop_samples=128))
 """
 
-import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,9 +23,8 @@ ALPHA, BETA, GAMMA = 0.99, 1.1, 1.25
 _TINY = 1e-20
 
 
-@dataclasses.dataclass(frozen=True)
-class Carry:
-    """What one block of frames hands to the next; each tensor has the batch in front.
+class Carry(NamedTuple):
+    """What one block of frames hands to the next, of a kind that `tf.function` takes and gives.
 
     Attributes:
       last: magnitude and phase of the last frame that is settled.
@@ -77,7 +76,7 @@ def _whole(spec: FeatureSpec, phase_start: str):
     def invert(magnitude: tf.Tensor, iterations: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Float32 [batch, frames, bins] -> float32 [batch, (frames - 1) * hop_samples]."""
         cycles = phase_start_room.start_cycles(magnitude, spec, phase_start=phase_start, seed=seed)
-        frames = Frames(magnitude, spec, before=None)
+        frames = Frames(magnitude, spec, before=nothing_before(magnitude, spec).sound, begins=True)
         return stft.trim(stft.samples_from_hops(frames.join(frames.settle(cycles, iterations))), spec)
 
     return invert
@@ -90,12 +89,19 @@ def _whole_in_graph(spec: FeatureSpec, phase_start: str) -> tf.types.experimenta
     return tf.function(_whole(spec, phase_start), input_signature=shapes, autograph=False)
 
 
+def nothing_before(magnitude: tf.Tensor, spec: FeatureSpec) -> Carry:
+    """What a sound begins with, for a magnitude of float32 [batch, frames, bins]."""
+    n_hops = spec.n_fft // spec.hop_samples
+    silence = tf.zeros([tf.shape(magnitude)[0], n_hops - 1, spec.hop_samples])
+    return Carry(phase_start_room.nothing_before(magnitude, spec), silence)
+
+
 def invert_block(
     magnitude: tf.Tensor,
     spec: FeatureSpec,
     *,
     n_settled: int,
-    before: Carry | None,
+    before: Carry,
     first_frame: tf.Tensor,
     iterations: tf.Tensor,
     seed: tf.Tensor,
@@ -110,26 +116,25 @@ def invert_block(
       magnitude: float32 [batch, frames, bins].
       spec: gives window, hop and frame length.
       n_settled: frames that are settled; at least `n_fft / hop_samples`.
-      before: from the block before; None at the beginning.
-      first_frame: index of the first frame in the whole sound.
+      before: from the block before; `nothing_before` at the beginning.
+      first_frame: index of the first frame in the whole sound, int32.
       iterations: as above.
       seed: as above.
       phase_start: as above.
 
     Returns:
-      float32 [batch, n_settled * hop_samples], which begins half a frame before the block's first frame (that is, its
-      first samples are silent where the sound begins), and what the next block needs.
+      float32 [batch, n_settled * hop_samples], which begins half a frame before the middle of the block's first frame (so
+      the first half frame of a sound lies before its beginning, and is silent), and what the next block needs.
     """
-    last = None if before is None else before.last
     cycles = phase_start_room.start_cycles(
-        magnitude, spec, phase_start=phase_start, seed=seed, last=last, first_frame=first_frame
+        magnitude, spec, phase_start=phase_start, seed=seed, last=before.last, first_frame=first_frame
     )
-    frames = Frames(magnitude, spec, before=None if before is None else before.sound)
+    frames = Frames(magnitude, spec, before=before.sound, begins=first_frame == 0)
     settled = frames.settle(cycles, iterations)[:, :n_settled]  # complex64 [batch, n_settled, bins]
-    total = frames.add(settled)  # [batch, n_settled + n_fft / hop - 1, hop]
+    total = frames.add(settled)  # [batch, n_settled + n_fft / hop_samples - 1, hop_samples]
     sound = total[:, :n_settled] * frames.share[:n_settled]
-    ended = settled[:, -1]
-    carry = Carry(LastFrame(tf.abs(ended), tf.math.angle(ended) / (2 * math.pi)), total[:, n_settled:])
+    last = settled[:, -1]
+    carry = Carry(LastFrame(tf.abs(last), tf.math.angle(last) / (2 * math.pi)), total[:, n_settled:])
     return stft.samples_from_hops(sound), carry
 
 
@@ -140,19 +145,20 @@ class Frames:
     iteration's momentum is taken of the sound instead, which holds a sixteenth of the numbers.
     """
 
-    def __init__(self, magnitude: tf.Tensor, spec: FeatureSpec, *, before: tf.Tensor | None) -> None:
+    def __init__(self, magnitude: tf.Tensor, spec: FeatureSpec, *, before: tf.Tensor, begins: bool | tf.Tensor) -> None:
         """Works out what stays the same from round to round.
 
         Args:
           magnitude: float32 [batch, frames, bins].
           spec: gives window, hop and frame length.
-          before: sum of the settled frames before where it reaches into these, as in `Carry`; None where the sound begins.
+          before: sum of the settled frames before where it reaches into these, as `sound` of `Carry`.
+          begins: whether there are no frames before.
         """
         self.magnitude = magnitude
         self.spec = spec
         self.before = before
         n_frames = magnitude.shape[1] or tf.shape(magnitude)[1]
-        self.share = _share_of_sum(n_frames, spec, begins=before is None)
+        self.share = _share_of_sum(n_frames, spec, begins=begins)
 
     def settle(self, cycles: tf.Tensor, iterations: tf.Tensor) -> tf.Tensor:
         """Improves phases: float32 cycles -> the transform, complex64, both [batch, frames, bins]."""
@@ -184,8 +190,6 @@ class Frames:
     def add(self, transform: tf.Tensor) -> tf.Tensor:
         """Windowed frames laid hop by hop on what went before: complex64 [batch, frames, bins] -> hops, not divided yet."""
         total = stft.overlap_add(transform, self.spec)
-        if self.before is None:
-            return total
         return total + tf.pad(self.before, [[0, 0], [0, tf.shape(total)[1] - tf.shape(self.before)[1]], [0, 0]])
 
     def join(self, transform: tf.Tensor) -> tf.Tensor:
@@ -193,7 +197,7 @@ class Frames:
         return self.add(transform) * self.share
 
 
-def _share_of_sum(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool) -> tf.Tensor:
+def _share_of_sum(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool | tf.Tensor) -> tf.Tensor:
     """What overlap-added frames are multiplied with: float32 [frames + n_fft / hop_samples - 1, hop_samples].
 
     One over the sum of the squared windows; 0 in the half frame at the end, and in the one at the beginning where there is
@@ -203,7 +207,5 @@ def _share_of_sum(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool)
     n_samples = tf.size(weight)
     sample = tf.reshape(tf.range(n_samples), [-1, spec.hop_samples])
     half = spec.n_fft // 2
-    known = sample < n_samples - half
-    if begins:
-        known = tf.logical_and(known, sample >= half)
+    known = tf.logical_and(sample < n_samples - half, tf.logical_or(sample >= half, tf.logical_not(begins)))
     return tf.where(known, 1 / tf.maximum(weight, np.finfo(np.float32).tiny), 0.0)

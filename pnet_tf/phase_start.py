@@ -1,7 +1,7 @@
 """Phases to start Griffin-Lim from, read off the magnitude; in-graph, and block by block with what went before."""
 
-import dataclasses
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -17,9 +17,8 @@ _PEAK_DOUBLINGS = 6
 _TINY = 1e-8
 
 
-@dataclasses.dataclass(frozen=True)
-class LastFrame:
-    """The frame before a block, from which its phases go on.
+class LastFrame(NamedTuple):
+    """The frame before a block, from which its phases go on; of a kind that `tf.function` takes and gives.
 
     Attributes:
       magnitude: float32 [batch, bins].
@@ -68,24 +67,30 @@ def start_cycles(
         return _random_cycles(magnitude, seed, first_frame)
     if phase_start not in PHASE_STARTS:
         raise ValueError(f"phase_start is {phase_start!r}, expected one of {', '.join(PHASE_STARTS)}")
-    around = magnitude if last is None else tf.concat([last.magnitude[:, None], magnitude], axis=1)
+    if last is None:
+        last = nothing_before(magnitude, spec)
+    around = tf.concat([last.magnitude[:, None], magnitude], axis=1)
     log_magnitude = tf.math.log(around + _TINY)
     advance = _advance_cycles(log_magnitude, spec)
     # Between two frames a bin turns with the mean of their frequencies.
-    turned = 0.5 * (advance[:, 1:] + advance[:, :-1])  # [batch, frames - 1 or frames, bins]
-    between = _cycles_from_bin_zero(log_magnitude, spec)
-    peak = _peaks(around) if phase_start == "spsi" else None
-    if last is None:
-        first = between[:, 0] if peak is None else between[:, 0] - _gather(between[:, 0], peak[:, 0])
-    else:
-        first = last.cycles
-    if peak is None:
-        cycles = tf.cumsum(tf.concat([first[:, None], turned - tf.round(turned)], axis=1), axis=1)
-    else:
-        later = peak[:, 1:]
-        step = _gather(turned - between[:, 1:], later) + between[:, 1:]
-        cycles = _follow(first, later, step - tf.round(step))
-    return cycles if last is None else cycles[:, 1:]
+    turned = 0.5 * (advance[:, 1:] + advance[:, :-1])  # [batch, frames, bins]
+    if phase_start == "advance":
+        return tf.cumsum(tf.concat([last.cycles[:, None], turned - tf.round(turned)], axis=1), axis=1)[:, 1:]
+    peak = _peaks(magnitude)
+    from_zero = _cycles_from_bin_zero(log_magnitude, spec)[:, 1:]
+    step = _gather(turned - from_zero, peak) + from_zero
+    return _follow(last.cycles, peak, step - tf.round(step))
+
+
+def nothing_before(magnitude: tf.Tensor, spec: FeatureSpec) -> LastFrame:
+    """What phases go on from where a sound begins: a frame like the first, with its energy in the middle.
+
+    Args:
+      magnitude: float32 [batch, frames, bins].
+      spec: gives the bins.
+    """
+    cycles = 0.5 * tf.range(spec.n_bins, dtype=tf.float32)
+    return LastFrame(magnitude[:, 0], tf.zeros_like(magnitude[:, 0]) + cycles - tf.floor(cycles))
 
 
 def _random_cycles(magnitude: tf.Tensor, seed: int | tf.Tensor, first_frame: int | tf.Tensor) -> tf.Tensor:
@@ -152,7 +157,7 @@ def _gather(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def _follow(first: tf.Tensor, source: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """Runs `cycles[t] = cycles[t - 1][source[t]] + step[t]` over time.
+    """Runs `cycles[t + 1] = cycles[t][source[t]] + step[t]` over time.
 
     Args:
       first: float32 [batch, bins], `cycles[0]`.
@@ -160,17 +165,17 @@ def _follow(first: tf.Tensor, source: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
       step: float32 [batch, frames, bins].
 
     Returns:
-      float32 [batch, frames + 1, bins], with `first` in front.
+      float32 [batch, frames, bins], from `cycles[1]` on.
     """
     by_frame = (tf.transpose(source, [1, 0, 2]), tf.transpose(step, [1, 0, 2]))
     n_frames = tf.shape(by_frame[0])[0]
-    cycles = tf.TensorArray(tf.float32, n_frames + 1, element_shape=first.shape).write(0, first)
+    cycles = tf.TensorArray(tf.float32, n_frames, element_shape=first.shape)
 
     def go_on(t: tf.Tensor, now: tf.Tensor, cycles: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         """One frame, float32 [batch, bins]."""
         now = _gather(now, by_frame[0][t]) + by_frame[1][t]
         now -= tf.round(now)
-        return t + 1, now, cycles.write(t + 1, now)
+        return t + 1, now, cycles.write(t, now)
 
     _, _, cycles = tf.while_loop(lambda t, *_: t < n_frames, go_on, [tf.constant(0), first, cycles])
     return tf.transpose(cycles.stack(), [1, 0, 2])

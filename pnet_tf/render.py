@@ -1,24 +1,53 @@
-"""Score and voice to sound: windows of the training length, cross-faded in log power, inverted once."""
+"""Score and voice to sound, block by block: windows drawn, joined in log power, gated, and inverted without a seam."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from pnet_tf import roll
+from pnet_tf import hiss_gate, roll
 from pnet_tf.errors import InputError
+from pnet_tf.griffin_lim import ITERATIONS
+from pnet_tf.inversion import Inverter
+from pnet_tf.roll import NoteFrames
 from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Score
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.windows import join_windows, window_starts
 
-# An output frame sees this many frames to either side through the convolutions (tests/test_unet.py measures it): so
-# many frames at the edge of a window know less than they should, and take no part in the cross-fade.
-RECEPTIVE_FRAMES = 128
-# Frames over which one window gives way to the next.
-FADE_FRAMES = 32
 TAIL_SEC = 1
 _WINDOWS_AT_ONCE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a spectrogram becomes sound.
+
+    Attributes:
+      iterations: rounds of Griffin-Lim.
+      seed: of the random phase start.
+      phase_start: as in `griffin_lim.griffin_lim`.
+    """
+
+    iterations: int = ITERATIONS
+    seed: int = 0
+    phase_start: str = "spsi"
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A part of a performance. The sound comes some frames later than what it was made from.
+
+    Attributes:
+      waveform: float32 [samples] at the spec's rate; may be empty.
+      log_power: float32 [frames, bins], what is sounded.
+      pianoroll: int8 [frames, n_pitches], what the network was given.
+    """
+
+    waveform: np.ndarray
+    log_power: np.ndarray
+    pianoroll: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +56,8 @@ class Performance:
 
     Attributes:
       waveform: float32 [samples] at the spec's rate.
-      log_power: float32 [frames, bins], what the network drew.
-      pianoroll: int8 [frames, n_pitches], what it was given.
+      log_power: float32 [frames, bins], what is sounded.
+      pianoroll: int8 [frames, n_pitches], what the network was given.
     """
 
     waveform: np.ndarray
@@ -37,16 +66,15 @@ class Performance:
 
 
 def perform(
-    score: Score, voice: Voice, *, iterations: int = 32, seed: int = 0, say: Callable[[str], None] | None = None
+    score: Score, voice: Voice, *, settings: Settings = Settings(), say: Callable[[str], None] | None = None
 ) -> Performance:
-    """Performs a score.
+    """Performs a score, and holds all of it in memory: 700 kB a second.
 
     Args:
       score: notes in seconds.
       voice: from `savedmodel.open_voice`.
-      iterations: of Griffin-Lim.
-      seed: of its phase start.
-      say: called with a short text at each stage.
+      settings: how it becomes sound.
+      say: called with a short text before it begins.
 
     Returns:
       The sound, from the score's second 0 to `TAIL_SEC` after its last note.
@@ -54,82 +82,96 @@ def perform(
     Raises:
       InputError: a pitch outside the roll, or a score without notes.
     """
-    if not score.notes:
-        raise InputError(f"{score.name}: has no notes to perform")
-    say = say or (lambda text: None)
-    notes = roll.note_frames(score, voice.spec)
-    n_frames = notes.n_frames + round(TAIL_SEC * voice.spec.frame_rate_hz)
-    rolls = roll.rolls_from_frames(notes, voice.spec, n_frames=n_frames)
-    say(f"drawing {n_frames} frames")
-    log_power = draw_spectrogram(rolls, voice)
-    say(f"sounding them, {iterations} iterations")
-    waveform = voice.model.signatures["inversion"](
-        log_power=tf.constant(log_power[None]), iterations=tf.constant(iterations), seed=tf.constant(seed)
-    )["waveform"]
-    return Performance(waveform.numpy()[0], log_power, rolls.pianoroll)
+    piece = Piece(score, voice)
+    if say is not None:
+        say(f"performing {piece.n_frames} frames, {settings.iterations} iterations")
+    return performance_of(list(piece.blocks(settings)))
 
 
-def draw_spectrogram(rolls: roll.Rolls, voice: Voice) -> np.ndarray:
-    """The log power of a whole piece.
-
-    The instance norms make every frame depend on its whole window, so windows have the length of training; those at the
-    ends lie inside the piece.
-
-    Args:
-      rolls: of the piece, [frames, n_pitches].
-      voice: the network.
-
-    Returns:
-      float32 [frames, bins].
-    """
-    n_frames = len(rolls.pianoroll)
-    starts = window_starts(n_frames, voice.window_frames)
-    length = min(n_frames, voice.window_frames)
-    total = np.zeros((n_frames, voice.spec.n_bins), np.float32)
-    for group in range(0, len(starts), _WINDOWS_AT_ONCE):
-        firsts = starts[group : group + _WINDOWS_AT_ONCE]
-        drawn = _draw_windows(rolls, firsts, length, voice)
-        for offset, first in enumerate(firsts):
-            weights = _window_weights(starts, group + offset, length)
-            total[first : first + length] += weights[:, None] * drawn[offset]
-    return total
+def performance_of(blocks: Sequence[Block]) -> Performance:
+    """Neighbouring blocks as one; `waveform` float32 [samples] is shorter than the frames where the last one is missing."""
+    names = [field.name for field in dataclasses.fields(Block)]
+    return Performance(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
 
 
-def window_starts(n_frames: int, window_frames: int) -> np.ndarray:
-    """First frames of the windows that cover a piece, evenly spread: int64 [windows].
+class Piece:
+    """A score laid on a voice's frames, to be performed in memory that does not grow with its length."""
 
-    Neighbours overlap by at least `2 * RECEPTIVE_FRAMES + FADE_FRAMES`, or half a window where windows are short.
-    """
-    if n_frames <= window_frames:
-        return np.zeros(1, np.int64)
-    most_apart = max(window_frames - 2 * RECEPTIVE_FRAMES - FADE_FRAMES, window_frames // 2, 1)
-    n_windows = 1 - (-(n_frames - window_frames) // most_apart)
-    return np.linspace(0, n_frames - window_frames, n_windows).round().astype(np.int64)
+    def __init__(self, score: Score, voice: Voice) -> None:
+        """Lays it out; draws nothing yet.
+
+        Raises:
+          InputError: a pitch outside the roll, or a score without notes.
+        """
+        if not score.notes:
+            raise InputError(f"{score.name}: has no notes to perform")
+        self._voice = voice
+        self._notes = roll.note_frames(score, voice.spec)
+        self.n_frames = self._notes.n_frames + round(TAIL_SEC * voice.spec.frame_rate_hz)
+        self.n_samples = voice.spec.n_samples(self.n_frames)
+
+    def blocks(self, settings: Settings = Settings()) -> Iterator[Block]:
+        """Performs it.
+
+        Args:
+          settings: how the spectrogram becomes sound.
+
+        Yields:
+          Blocks of some seconds, the first after two windows; together the whole performance, of `n_samples` samples.
+        """
+        spec = self._voice.spec
+        inverter = Inverter(
+            spec, iterations=settings.iterations, seed=settings.seed, phase_start=settings.phase_start
+        )
+        gain, first = self._rest_gain(), 0
+        for drawn in self.log_power():
+            frames = slice(first, first + len(drawn))
+            log_power = _gated(drawn[None], gain[None, frames]).numpy()[0]
+            pianoroll = roll.rolls_from_frames(self._notes, spec, start_frame=first, n_frames=len(drawn)).pianoroll
+            yield Block(inverter.add(log_power), log_power, pianoroll)
+            first += len(drawn)
+        yield Block(inverter.finish(), log_power[:0], pianoroll[:0])
+
+    def log_power(self) -> Iterator[np.ndarray]:
+        """What the network draws, before the gate: float32 [frames, bins], from start to end."""
+        starts = window_starts(self.n_frames, self._voice.window_frames)
+        length = min(self.n_frames, self._voice.window_frames)
+        return join_windows(starts, length, self._windows(starts, length))
+
+    def _windows(self, starts: np.ndarray, length: int) -> Iterator[np.ndarray]:
+        """What the network draws in each window, float32 [length, bins]; two at first, so that sound begins soon."""
+        edges = [0, *range(2, len(starts), _WINDOWS_AT_ONCE), len(starts)]
+        for group, end in zip(edges, edges[1:]):
+            rolls = [
+                roll.rolls_from_frames(self._notes, self._voice.spec, start_frame=int(first), n_frames=length)
+                for first in starts[group:end]
+            ]
+            batch = {
+                name: tf.constant(np.stack([getattr(one, name) for one in rolls]), tf.float32)
+                for name in ("pianoroll", "onset_offset")
+            }
+            yield from self._voice.model.signatures["spectrogram"](**batch)["log_power"].numpy()
+
+    def _rest_gain(self) -> np.ndarray:
+        """How far the gate is open: float32 [frames]."""
+        sounding = _sounding(self._notes, self.n_frames)
+        return hiss_gate.rest_gain(tf.constant(sounding[None]), self._voice.spec).numpy()[0]
 
 
-def _window_weights(starts: np.ndarray, index: int, length: int) -> np.ndarray:
-    """Share of a window in the frames that it covers, float32 [length]; the shares of all windows add up to 1."""
-    frames = np.arange(length, dtype=np.float32) + starts[index]
-    risen = _fade(frames, starts[index], starts[index - 1] + length) if index else np.ones(length, np.float32)
-    if index == len(starts) - 1:
-        return risen
-    return risen - _fade(frames, starts[index + 1], starts[index] + length)
+def _sounding(notes: NoteFrames, n_frames: int) -> np.ndarray:
+    """Whether any note sounds: bool [frames]."""
+    steps = np.zeros(n_frames + 1, np.int64)
+    np.add.at(steps, notes.start, 1)
+    np.add.at(steps, notes.end, -1)
+    return np.cumsum(steps[:-1]) > 0
 
 
-def _fade(frames: np.ndarray, overlap_first: int, overlap_end: int) -> np.ndarray:
-    """Rises from 0 to 1 over `FADE_FRAMES` in the middle of an overlap of two windows; float32, as `frames`."""
-    middle = (overlap_first + overlap_end - 1) / 2
-    width = min(FADE_FRAMES, overlap_end - overlap_first)
-    return np.clip((frames - middle) / width + 0.5, 0.0, 1.0).astype(np.float32)
-
-
-def _draw_windows(rolls: roll.Rolls, firsts: np.ndarray, length: int, voice: Voice) -> np.ndarray:
-    """What the network draws for some windows, one batch: float32 [windows, length, bins]."""
-    batch = {
-        name: tf.constant(np.stack([getattr(rolls, name)[first : first + length] for first in firsts]), tf.float32)
-        for name in ("pianoroll", "onset_offset")
-    }
-    return voice.model.signatures["spectrogram"](**batch)["log_power"].numpy()
+@tf.function(
+    input_signature=[tf.TensorSpec([1, None, None], tf.float32), tf.TensorSpec([1, None], tf.float32)], autograph=False
+)
+def _gated(log_power: tf.Tensor, gain: tf.Tensor) -> tf.Tensor:
+    """`hiss_gate.gate` as a graph; float32 [1, frames, bins]."""
+    return hiss_gate.gate(log_power, gain)
 
 
 def unheard_pitches(score: Score, heard: frozenset[int]) -> dict[int, int]:

@@ -80,7 +80,7 @@ def inverse_stft(stft: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
     return trim(samples_from_hops(overlap_add(stft, spec)), spec) / tf.maximum(covered, np.finfo(np.float32).tiny)
 
 
-def sum_of_windows(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool = True) -> tf.Tensor:
+def sum_of_windows(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool | tf.Tensor = True) -> tf.Tensor:
     """Sum of the squared windows that lie over each sample: float32 [frames + n_fft / hop_samples - 1, hop_samples].
 
     Args:
@@ -91,9 +91,7 @@ def sum_of_windows(n_frames: int | tf.Tensor, spec: FeatureSpec, *, begins: bool
     n_hops = spec.n_fft // spec.hop_samples
     squares = np.reshape(np.square(window(spec)), [n_hops, spec.hop_samples])
     frame = tf.range(n_frames + n_hops - 1)[:, None] - tf.range(n_hops)  # whose k-th hop lies at a place
-    there = frame < n_frames
-    if begins:
-        there = tf.logical_and(there, frame >= 0)
+    there = tf.logical_and(frame < n_frames, tf.logical_or(frame >= 0, tf.logical_not(begins)))
     return tf.matmul(tf.cast(there, tf.float32), squares)
 
 

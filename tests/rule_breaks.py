@@ -30,7 +30,7 @@ _INVERSE = "tf.sqrt(tf.math.expm1(bounded)) / spec.target_gain"
 _CHUNK = "slice(first, first + records.CHUNK_FRAMES)"
 _AROUND = "around = ((0, first - window_frames), (end + window_frames, n_frames))"
 _N_OFFSETS = "(self.end - self.first - self.window_frames + 1)[index]"
-_JOIN = "total[first : first + length] += weights[:, None] * drawn[offset]"
+_JOIN = "weighted[:overlap] += pending"
 _NETWORK = "unet::the_network_is_the_plan_worked_out_in_numpy"
 
 RULES: dict[str, tuple[Break, ...]] = {
@@ -96,7 +96,9 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "the inverse of the target comes before Griffin-Lim": (
         _break("export", "magnitude = stft.magnitude_from_log_power(log_power, self._spec)", "magnitude = log_power",
-               "export::audio_is_the_spectrogram_put_through_griffin_lim"),
+               "export::inversion_is_griffin_lim_of_the_magnitude"),
+        _break("inversion", "block = stft.magnitude_from_log_power(", "block = (lambda log_power, _: log_power)(",
+               "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
     ),
     "all bins are used": (
         _break("spec", "return self.n_fft // 2 + 1", "return 150", "spec::what_is_derived_is_exact"),
@@ -260,28 +262,39 @@ RULES: dict[str, tuple[Break, ...]] = {
                "unet::parameters_are_as_many_as_in_the_paper_s_plan"),
     ),
     "a score is performed in windows of the training length": (
-        _break("render", "(n_frames, voice.window_frames)\n    length = min(n_frames, voice.window_frames)",
-               "(n_frames, n_frames)\n    length = n_frames",
+        _break("render",
+               "(self.n_frames, self._voice.window_frames)\n        length = min(self.n_frames, self._voice.window_frames)",
+               "(self.n_frames, self.n_frames)\n        length = self.n_frames",
                "render::a_voice_that_looks_at_single_frames_draws_the_piece_as_in_one_go"),
     ),
     "windows overlap by at least the receptive field": (
-        _break("render", "window_frames - 2 * RECEPTIVE_FRAMES - FADE_FRAMES,", "window_frames - FADE_FRAMES,",
-               "render::neighbours_overlap_by_what_both_cannot_know_and_the_fade"),
-        _break("render", "RECEPTIVE_FRAMES = 128", "RECEPTIVE_FRAMES = 32",
-               "unet::the_receptive_field_is_no_wider_than_performing_takes_it_to_be"),
+        _break("windows", "max(window_frames // 2, 1)", "max(window_frames * 3 // 4, 1)",
+               "windows::neighbours_share_half_a_window"),
     ),
     "the shares of the windows add up to 1": (
-        _break("render", "return risen - _fade(", "return risen - 0 * _fade(",
-               "render::the_shares_of_the_windows_add_up_to_one_everywhere"),
+        _break("windows", "risen = risen - _fade(", "risen = risen - 0 * _fade(",
+               "windows::the_shares_of_the_windows_add_up_to_one_everywhere"),
     ),
     "windows are joined in log power": (
-        _break("render", _JOIN, "now = slice(first, first + length)\n            "
-               "total[now] = np.log1p(np.expm1(total[now]) + weights[:, None] * np.expm1(drawn[offset]))",
-               "join::windows_that_disagree_are_cross_faded_in_log_power"),
+        _break("windows", _JOIN, "weighted[:overlap] = np.log1p(np.expm1(weighted[:overlap]) + np.expm1(pending))",
+               "windows::windows_that_disagree_are_cross_faded_in_log_power"),
     ),
-    "a piece is inverted once": (
-        _break("render", "log_power=tf.constant(log_power[None]),", "log_power=tf.constant(log_power[None, :64]),",
-               "render::a_performance_lasts_a_second_longer_than_its_score"),
+    "a piece has one phase from its start to its end": (
+        _break("inversion", "(block, self._carry, first_frame",
+               "(block, griffin_lim.nothing_before(block, self._spec), first_frame",
+               "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
+    ),
+    "hiss is gated where nothing sounds, and notes are left as they are": (
+        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
+               "hiss_gate::what_is_silent_but_for_small_errors_becomes_silence"),
+        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
+               "hiss_gate::notes_are_left_as_they_are"),
+        _break("hiss_gate", "closing = 1 - (since", "closing = 2 - 0 * (since",
+               "hiss_gate::a_rest_fades_out_and_the_next_note_finds_the_gate_open"),
+    ),
+    "a file has the loudness that was asked for": (
+        _break("perform_sound", "loudness_lufs=loudness_lufs, source_lufs=", "loudness_lufs=None, source_lufs=",
+               "perform_sound::a_file_has_the_loudness_that_was_asked_for"),
     ),
     "specs are compared wherever two of them meet": (
         _break("spec", "    if differences:", "    if False:", "spec::no_number_may_differ_unnoticed"),

@@ -117,7 +117,7 @@ def test_an_unknown_start_is_refused():
 
 def in_blocks(magnitude, *, n_settled, n_ahead, iterations=8, **settings):
     """The sound of a magnitude, block by block; float32 [1, samples] as from `griffin_lim`."""
-    n_frames, pieces, carry = magnitude.shape[1], [], None
+    n_frames, pieces, carry = magnitude.shape[1], [], griffin_lim.nothing_before(tf.constant(magnitude), SPEC)
     padded = np.pad(magnitude, ((0, 0), (0, 2 * n_settled + n_ahead), (0, 0)))
     settings = {"seed": tf.constant(0), "phase_start": "spsi"} | settings
     for first in range(0, n_frames + SPEC.n_fft // SPEC.hop_samples // 2, n_settled):
@@ -171,9 +171,15 @@ def test_a_steady_sound_has_no_seam_where_blocks_meet():
 def test_a_block_is_the_same_in_a_graph_with_xla(magnitude):
     def block(m):
         sound, carry = griffin_lim.invert_block(
-            m, SPEC, n_settled=32, before=None, first_frame=tf.constant(0), iterations=tf.constant(2),
-            seed=tf.constant(0), phase_start="spsi",
-        )  # fmt: skip
+            m,
+            SPEC,
+            n_settled=32,
+            before=griffin_lim.nothing_before(m, SPEC),
+            first_frame=tf.constant(0),
+            iterations=tf.constant(2),
+            seed=tf.constant(0),
+            phase_start="spsi",
+        )
         return sound, carry.sound
 
     given = tf.constant(magnitude[:, :40])

@@ -74,15 +74,21 @@ MAY_IMPORT = {
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "training": {"errors", "dataset", "cluster", "stop_request", "trainer"} | SHARDS | RUN,
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
-    "export": {"errors", "spec", "unet", "stft", "griffin_lim", "savedmodel"} | RUN,
+    "xla_start": set(),
+    "windows": set(),
+    "hiss_gate": {"spec"},
+    "inversion": {"spec", "stft", "griffin_lim", "xla_start"},
+    "voice_level": SCORE | {"roll", "loudness"},
+    "export": {"errors", "spec", "unet", "stft", "griffin_lim", "hiss_gate", "savedmodel", "voice_level"} | RUN,
     "export_command": {"errors", "spec", "command", "export", "run_folder"},
     "savedmodel": {"errors", "spec"},
-    "render": SCORE | {"roll", "savedmodel", "stft", "griffin_lim"},
+    "render": SCORE | {"roll", "savedmodel", "windows", "hiss_gate", "inversion", "griffin_lim"},
     "panels": {"spec"},
     "picture": SCORE | {"panels"},
     "window_picture": {"spec", "panels"},
     "perform*": SCORE
-    | {"instruments", "audio_file", "roll", "savedmodel", "render", "picture", "panels", "command", "perform*"},
+    | {"instruments", "audio_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
+    | {"command", "perform*"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -91,6 +97,7 @@ MAY_IMPORT = {
     "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
 }
 SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
+SOUNDING += ["windows", "hiss_gate", "inversion", "xla_start"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),

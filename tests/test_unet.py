@@ -5,7 +5,7 @@ import numpy as np
 import numpy_network
 import pytest
 
-from pnet_tf import blocks, render, unet
+from pnet_tf import blocks, unet, windows
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
@@ -67,8 +67,8 @@ def test_every_input_of_the_window_matters(small_model):
         assert np.abs(np.asarray(small_model(changed)) - out).max() > 1e-3
 
 
-def test_the_receptive_field_is_no_wider_than_performing_takes_it_to_be(monkeypatch):
-    """With the norms taken away, a changed frame reaches RECEPTIVE_FRAMES to either side and no further."""
+def test_the_receptive_field_is_no_wider_than_what_windows_of_the_training_length_share(monkeypatch):
+    """With the norms taken away, a changed frame reaches 128 frames to either side and no further."""
     from pnet_tf import blocks
 
     monkeypatch.setattr(blocks.InstanceNorm, "call", lambda self, x, score: x)
@@ -81,7 +81,9 @@ def test_the_receptive_field_is_no_wider_than_performing_takes_it_to_be(monkeypa
         changed[name][0, 320] += 100.0
         reached |= np.abs(np.asarray(model(changed)) - out).max(axis=(0, 2)) > 0
     furthest = max(320 - np.flatnonzero(reached)[0], np.flatnonzero(reached)[-1] - 320)
-    assert 64 < furthest <= render.RECEPTIVE_FRAMES
+    assert 64 < furthest <= 128
+    starts = windows.window_starts(5000, 864)
+    assert 864 - np.diff(starts).max() >= 2 * furthest
 
 
 def test_layers_have_names_that_stay(small_model):

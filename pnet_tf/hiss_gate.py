@@ -1,0 +1,68 @@
+"""Takes away the hiss that a network's small errors make where nothing sounds; notes are left as they are.
+
+Two rules. A bin whose log power is below `FLOOR` counts as silent: a network that is off by some hundredths there makes a noise
+of all bins together. Up to `FULL` it comes back smoothly, from there on nothing is changed. And in a rest, from `HOLD_SEC`
+after the last note to `LEAD_SEC` before the next, the sound fades out: the network has seldom seen silence in training.
+"""
+
+import math
+
+import tensorflow as tf
+
+from pnet_tf.spec import FeatureSpec
+
+# In log power as the network says it, whatever the target's gain: its errors are of that order. At gain 100, 0.4 is 66 dB
+# below a partial of log power 10.
+FLOOR, FULL = 0.1, 0.4
+HOLD_SEC, LEAD_SEC = 0.5, 0.05
+CLOSE_SEC, OPEN_SEC = 0.5, 0.05
+
+
+def rest_gain(sounding: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """How far the gate is open over time: 1 while notes sound and around them, 0 in rests.
+
+    Args:
+      sounding: bool [batch, frames], whether a note sounds.
+      spec: gives the frame rate.
+
+    Returns:
+      float32 [batch, frames], a factor of the magnitude.
+    """
+    rate_hz = float(spec.frame_rate_hz)
+    since = _frames_since(sounding, (HOLD_SEC + CLOSE_SEC) * rate_hz)
+    until = tf.reverse(_frames_since(tf.reverse(sounding, [1]), (LEAD_SEC + OPEN_SEC) * rate_hz), [1])
+    closing = 1 - (since - HOLD_SEC * rate_hz) / (CLOSE_SEC * rate_hz)
+    opening = 1 - (until - LEAD_SEC * rate_hz) / (OPEN_SEC * rate_hz)
+    open_part = tf.maximum(closing, opening)
+    # Exactly 1, whatever the machine's sine says of a quarter turn.
+    return tf.where(open_part < 1, tf.square(tf.sin(math.pi / 2 * tf.clip_by_value(open_part, 0.0, 1.0))), 1.0)
+
+
+def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
+    """Frames since the last one that sounded, float32 [batch, frames]; what is more than `most` is only known to be more."""
+    since = tf.where(sounding, 0.0, 2 * most)
+    step = 1
+    while step <= most:
+        earlier = tf.pad(since[:, :-step], [[0, 0], [tf.minimum(step, tf.shape(since)[1]), 0]], constant_values=2 * most)
+        since = tf.minimum(since, earlier + float(step))
+        step *= 2
+    return since
+
+
+def gate(log_power: tf.Tensor, gain: tf.Tensor) -> tf.Tensor:
+    """Log power without hiss.
+
+    Args:
+      log_power: float32 [batch, frames, bins], as the network draws it.
+      gain: float32 [batch, frames], from `rest_gain`.
+
+    Returns:
+      float32 [batch, frames, bins], nowhere more than `log_power` and nowhere below 0; where a note sounds and log power is
+      at least `FULL` the same number.
+    """
+    risen = tf.clip_by_value((log_power - FLOOR) / (FULL - FLOOR), 0.0, 1.0)
+    kept = tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen)
+    power_gain = tf.square(gain)[:, :, None]
+    # log1p(power_gain * expm1(kept)) without the overflow of expm1.
+    quiet = kept + tf.math.log(power_gain + (1 - power_gain) * tf.exp(-kept))
+    return tf.where(power_gain < 1, tf.maximum(quiet, 0.0), kept)
