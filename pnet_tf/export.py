@@ -1,6 +1,7 @@
 """Run folder to SavedModel: inference alone, explicit signatures, and the spec inside."""
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -12,16 +13,16 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from pnet_tf import checkpoint, griffin_lim, stft, unet
+from pnet_tf import checkpoint, griffin_lim, hiss_gate, stft, unet
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import Run, open_run
 from pnet_tf.savedmodel import VOICE_NAME
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice_level import loudness_of_voice
 
 _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback duration|Writing fingerprint")
-ITERATIONS = 32
-SEED = 0
+_ITERATIONS_TO_MEASURE = 4
 
 
 class ExportedVoice(tf.Module):
@@ -46,10 +47,13 @@ class ExportedVoice(tf.Module):
         magnitude = stft.magnitude_from_log_power(log_power, self._spec)
         return {"waveform": griffin_lim.griffin_lim(magnitude, self._spec, iterations=iterations, seed=seed)}
 
-    def audio(self, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Rolls, float32 [batch, frames, n_pitches], to `log_power` and `waveform`, both as above."""
+    def audio(
+        self, pianoroll: tf.Tensor, onset_offset: tf.Tensor, iterations: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Rolls, float32 [batch, frames, n_pitches], to `log_power` as drawn and, without hiss, `waveform`; both as above."""
         log_power = self.spectrogram(pianoroll, onset_offset)["log_power"]
-        return {"log_power": log_power, **self.inversion(log_power, tf.constant(ITERATIONS), tf.constant(SEED))}
+        gain = hiss_gate.rest_gain(tf.reduce_any(pianoroll > 0, axis=2), self._spec)
+        return {"log_power": log_power, **self.inversion(hiss_gate.gate(log_power, gain), iterations, seed)}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name; lengths and batch are free."""
@@ -57,16 +61,13 @@ class ExportedVoice(tf.Module):
             name: tf.TensorSpec([None, None, self._spec.n_pitches], tf.float32, name=name)
             for name in ("pianoroll", "onset_offset")
         }
-        inversion = {
-            "log_power": tf.TensorSpec([None, None, self._spec.n_bins], tf.float32, name="log_power"),
-            "iterations": tf.TensorSpec([], tf.int32, name="iterations"),
-            "seed": tf.TensorSpec([], tf.int32, name="seed"),
-        }
+        settings = {name: tf.TensorSpec([], tf.int32, name=name) for name in ("iterations", "seed")}
+        log_power = tf.TensorSpec([None, None, self._spec.n_bins], tf.float32, name="log_power")
         spectrogram = tf.function(self.spectrogram, autograph=False).get_concrete_function(**rolls)
         return {
             "spectrogram": spectrogram,
-            "audio": tf.function(self.audio, autograph=False).get_concrete_function(**rolls),
-            "inversion": tf.function(self.inversion, autograph=False).get_concrete_function(**inversion),
+            "audio": tf.function(self.audio, autograph=False).get_concrete_function(**rolls, **settings),
+            "inversion": tf.function(self.inversion, autograph=False).get_concrete_function(log_power, **settings),
             "serving_default": spectrogram,
         }
 
@@ -97,14 +98,24 @@ def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
         assets, partial = pathlib.Path(scratch, "facts"), pathlib.Path(scratch, "model")
         assets.mkdir()
         (assets / spec_room.FILE_NAME).write_text(run.spec.to_json(), encoding="utf-8")
-        (assets / VOICE_NAME).write_text(json.dumps(dict(run.voice), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (assets / VOICE_NAME).touch()
         voice = ExportedVoice(model, run.spec, assets)
+        facts = dict(run.voice) | {"loudness_lufs": _loudness(voice, run)}
+        (assets / VOICE_NAME).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         with _tensorflow_quiet():
             tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
         if out.is_dir():
             out.rmdir()
         os.replace(partial, out)
     return out
+
+
+def _loudness(voice: ExportedVoice, run: Run) -> float | None:
+    """Mean loudness of what the voice plays, LUFS to a hundredth."""
+    audio = functools.partial(voice.audio, iterations=tf.constant(_ITERATIONS_TO_MEASURE), seed=tf.constant(0))
+    facts = {name: run.voice[name] for name in ("pitch_frames", "window_frames")}
+    lufs = loudness_of_voice(audio, run.spec, **facts)
+    return None if lufs is None else round(lufs, 2)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ class Voice:
       instrument: what it sounds like.
       pitch_frames: frames in which it heard each MIDI pitch in training, [n_pitches].
       window_frames: length of the windows it was trained on.
+      loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
     """
 
     model: object
@@ -30,6 +31,7 @@ class Voice:
     instrument: str
     pitch_frames: tuple[int, ...]
     window_frames: int
+    loudness_lufs: float | None = None
 
     @property
     def heard(self) -> frozenset[int]:
@@ -59,8 +61,10 @@ def open_voice(folder: pathlib.Path) -> Voice:
             "instrument": str(fields["instrument"]),
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
+            "loudness_lufs": None if fields.get("loudness_lufs") is None else float(fields["loudness_lufs"]),
         }
-        if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches:
+        wild = not -200 < (facts["loudness_lufs"] or 0) < 200
+        if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
             raise ValueError("numbers out of range")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{assets / VOICE_NAME}: cannot read what the voice is ({error!r}); export it again") from error
@@ -68,9 +72,8 @@ def open_voice(folder: pathlib.Path) -> Voice:
         model = tf.saved_model.load(str(folder))
     except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
         raise InputError(f"{folder}: damaged SavedModel ({error}); export it again") from error
-    missing = sorted({"spectrogram", "inversion"} - set(model.signatures))
-    if missing:
-        raise InputError(f"{folder}: has no signature {' nor '.join(missing)}; export it again")
+    if "spectrogram" not in model.signatures:
+        raise InputError(f"{folder}: has no signature spectrogram; export it again")
     drawn = model.signatures["spectrogram"].structured_outputs["log_power"].shape[-1]
     if drawn != spec.n_bins:
         raise InputError(f"{assets / spec_room.FILE_NAME}: has {spec.n_bins} bins, the model draws {drawn}; export it again")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pnet_tf import export, griffin_lim, stft
+from pnet_tf import export, griffin_lim, hiss_gate, savedmodel, stft
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import open_run
 from pnet_tf.spec import FeatureSpec
@@ -55,22 +55,28 @@ def test_examples_of_a_batch_do_not_meet(loaded):
     np.testing.assert_allclose(both[1:], alone, atol=1e-4)
 
 
-def test_audio_is_the_spectrogram_put_through_griffin_lim(model, loaded):
-    """In both the default iterations and seed; also through the signature that takes them."""
+def test_audio_is_the_spectrogram_put_through_gate_and_griffin_lim(model, loaded):
+    """With the iterations and the seed that it is given."""
     rolls = rolls_of(50, batch=2)
-    sounded = loaded.signatures["audio"](**{name: tf.constant(roll) for name, roll in rolls.items()})
+    given = {name: tf.constant(roll) for name, roll in rolls.items()}
+    sounded = loaded.signatures["audio"](**given, iterations=tf.constant(8), seed=tf.constant(0))
     np.testing.assert_allclose(sounded["log_power"], model(rolls, training=False), atol=1e-4)
-    magnitude = stft.magnitude_from_log_power(sounded["log_power"], SPEC)
-    expected = griffin_lim.griffin_lim(magnitude, SPEC, iterations=export.ITERATIONS, seed=export.SEED).numpy()
+    gain = hiss_gate.rest_gain(tf.reduce_any(given["pianoroll"] > 0, axis=2), SPEC)
+    gated = hiss_gate.gate(sounded["log_power"], gain)
+    expected = griffin_lim.griffin_lim(stft.magnitude_from_log_power(gated, SPEC), SPEC, iterations=8).numpy()
     assert expected.shape == (2, 49 * SPEC.hop_samples)
     assert np.abs(expected).max() > 1e-4
     np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
-    other = loaded.signatures["inversion"](
-        log_power=sounded["log_power"], iterations=tf.constant(2), seed=tf.constant(0)
-    )["waveform"]
-    twice = griffin_lim.griffin_lim(magnitude, SPEC, iterations=2, seed=0).numpy()
-    np.testing.assert_allclose(other, twice, atol=1e-3 * np.abs(twice).max())
-    assert np.abs(twice - expected).max() > 1e-2 * np.abs(expected).max()
+    fewer = loaded.signatures["audio"](**given, iterations=tf.constant(2), seed=tf.constant(0))["waveform"]
+    assert np.abs(fewer - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+def test_inversion_is_griffin_lim_of_the_magnitude(loaded):
+    log_power = tf.random.stateless_uniform([1, 40, SPEC.n_bins], [1, 2], maxval=8.0)
+    found = loaded.signatures["inversion"](log_power=log_power, iterations=tf.constant(2), seed=tf.constant(0))
+    magnitude = stft.magnitude_from_log_power(log_power, SPEC)
+    expected = griffin_lim.griffin_lim(magnitude, SPEC, iterations=2, seed=0).numpy()
+    np.testing.assert_allclose(found["waveform"], expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_the_default_signature_is_the_spectrogram(loaded):
@@ -83,13 +89,19 @@ def test_the_default_signature_is_the_spectrogram(loaded):
 def test_spec_and_voice_are_inside_and_each_weight_once(tiny_model, tiny_run, loaded):
     run = open_run(tiny_run)
     assert FeatureSpec.read(tiny_model / "assets") == run.spec
-    assert json.loads((tiny_model / "assets" / "voice.json").read_text()) == run.voice
+    facts = json.loads((tiny_model / "assets" / "voice.json").read_text())
+    assert facts == {**run.voice, "loudness_lufs": None}  # eight steps of training are not heard
     assert pathlib.Path(loaded.spec_asset.asset_path.numpy().decode()) == tiny_model / "assets" / "feature_spec.json"
     names = [name for name, _ in tf.train.list_variables(str(tiny_model / "variables" / "variables"))]
     weights = [name for name in names if name.startswith("variables_of_model/")]
     assert sorted({*names} - {*weights}) == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
     reader = tf.train.load_checkpoint(str(tiny_model / "variables" / "variables"))
     assert sum(reader.get_tensor(name).size for name in weights) == export.model_of_run(run).count_params()
+
+
+def test_the_loudness_of_the_voice_is_inside(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "loudness_of_voice", lambda *_, **__: -31.2345)
+    assert savedmodel.open_voice(export.export_savedmodel(tiny_run, tmp_path / "model")).loudness_lufs == -31.23
 
 
 # What a stranger has: TensorFlow, and neither this package nor Keras.
@@ -105,7 +117,7 @@ model = tf.saved_model.load(sys.argv[1])
 given = np.load(sys.argv[2])
 rolls = {name: tf.constant(given[name]) for name in ("pianoroll", "onset_offset")}
 drawn = model.signatures["spectrogram"](**rolls)["log_power"].numpy()
-waveform = model.signatures["audio"](**rolls)["waveform"].numpy()
+waveform = model.signatures["audio"](**rolls, iterations=tf.constant(32), seed=tf.constant(0))["waveform"].numpy()
 there = sorted(name for name in sys.modules if name.partition(".")[0] in {"pnet_tf", "keras"} and sys.modules[name])
 print(json.dumps({
     "error": float(np.abs(drawn - given["expected"]).max()), "finite": bool(np.isfinite(waveform).all()),
