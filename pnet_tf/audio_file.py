@@ -168,7 +168,7 @@ def write_wav(path: pathlib.Path, waveform: np.ndarray, spec: FeatureSpec, *, su
     """
     path = pathlib.Path(path)
     waveform = _within_full_scale(np.asarray(waveform, np.float32), path)
-    with _appears_whole(path) as temporary, _cannot_write(path):
+    with _appears_whole(path, path) as temporary, _cannot_write(path):
         # soundfile cannot tell the format from a temporary name.
         soundfile.write(temporary, waveform, spec.sample_rate_hz, format="WAV", subtype=subtype)
         _require_length(temporary, len(waveform))
@@ -200,13 +200,16 @@ class WavWriter:
 
 
 @contextlib.contextmanager
-def open_wav_writer(path: pathlib.Path, sample_rate_hz: int, *, subtype: str = "PCM_16") -> Iterator[WavWriter]:
+def open_wav_writer(
+    path: pathlib.Path, sample_rate_hz: int, *, subtype: str = "PCM_16", named: pathlib.Path | None = None
+) -> Iterator[WavWriter]:
     """Writes a WAV file of one channel block by block; it appears when the `with` ends, and not at all on an exception.
 
     Args:
       path: the file; its folder is made when it is missing, an existing file is replaced.
       sample_rate_hz: the rate.
       subtype: soundfile's name of the sample format: `PCM_16`, `PCM_24` or `FLOAT`.
+      named: what errors call it, where it is a step on the way to another file.
 
     Yields:
       What takes the blocks.
@@ -215,27 +218,28 @@ def open_wav_writer(path: pathlib.Path, sample_rate_hz: int, *, subtype: str = "
       InputError: the folder or file cannot be written (the disk is full, say); nothing is left behind.
     """
     path = pathlib.Path(path)
-    with _appears_whole(path) as temporary:
-        with _cannot_write(path):
+    named = named or path
+    with _appears_whole(path, named) as temporary:
+        with _cannot_write(named):
             file = soundfile.SoundFile(temporary, "w", sample_rate_hz, 1, format="WAV", subtype=subtype)
-        writer = WavWriter(path, file)
+        writer = WavWriter(named, file)
         try:
             yield writer
         finally:
-            with _cannot_write(path):
+            with _cannot_write(named):
                 file.close()
-        with _cannot_write(path):
+        with _cannot_write(named):
             _require_length(temporary, writer.n_samples)
 
 
 @contextlib.contextmanager
-def _appears_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def _appears_whole(path: pathlib.Path, named: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary file beside `path`, put in its place when the `with` ends, deleted on an exception."""
-    with _cannot_write(path):
+    with _cannot_write(named):
         temporary = temporary_beside(path)
     try:
         yield temporary
-        with _cannot_write(path):
+        with _cannot_write(named):
             put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -26,7 +26,17 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, upper_bound=100_000, flag_values=flags
     )
     absl_flags.DEFINE_integer(
-        "seed", 0, "Of what is random; nothing is at present.", lower_bound=0, upper_bound=2**31 - 1, flag_values=flags
+        "seed", 0, "Of the phases of --phase_start=random.", lower_bound=0, upper_bound=2**31 - 1, flag_values=flags
+    )
+    absl_flags.DEFINE_enum(
+        "phase_start",
+        "spsi",
+        ["spsi", "advance", "random"],
+        "What Griffin-Lim starts from: phases that follow the spectrum's peaks, that each bin turns by itself, or any.",
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_string(
+        "loudness", "-16", "Integrated loudness of the file in LUFS (EBU R 128); none keeps the voice's.", flag_values=flags
     )
     absl_flags.DEFINE_float("tempo", 1.0, "2.0 plays twice as fast.", flag_values=flags)
     absl_flags.DEFINE_string(
@@ -46,13 +56,20 @@ def main(flags: absl_flags.FlagValues) -> None:
     if not 0.05 <= flags.tempo <= 20:
         raise UsageError(f"--tempo={flags.tempo:g}: expected a factor from 0.05 to 20 (1 is as written)")
     semitones = _parse_transpose(flags.transpose)
+    loudness_lufs = _parse_loudness(flags.loudness)
     tasks = perform_plan.plan_tasks(flags.score, pathlib.Path(flags.out), pathlib.Path(flags.plot) if flags.plot else None)
     # What is wrong with a single score shows before TensorFlow starts.
     first = score.read_score(tasks[0].score, part=flags.part) if len(tasks) == 1 else None
     from pnet_tf import performer  # brings TensorFlow
 
     settings = performer.Settings(
-        iterations=flags.iterations, seed=flags.seed, tempo=flags.tempo, semitones=semitones, part=flags.part
+        iterations=flags.iterations,
+        seed=flags.seed,
+        phase_start=flags.phase_start,
+        loudness_lufs=loudness_lufs,
+        tempo=flags.tempo,
+        semitones=semitones,
+        part=flags.part,
     )
     failures = performer.perform_tasks(tasks, flags.model, settings, first=first)
     if len(failures) == 1 and len(tasks) == 1:
@@ -72,6 +89,19 @@ def _parse_transpose(text: str) -> int | None:
     if not -127 <= semitones <= 127:
         raise UsageError(f"--transpose={text}: expected -127 to 127 semitones")
     return semitones
+
+
+def _parse_loudness(text: str) -> float | None:
+    """LUFS, or None for `none`."""
+    if text == "none":
+        return None
+    try:
+        lufs = float(text)
+    except ValueError as error:
+        raise UsageError(f"--loudness={text}: expected LUFS, such as -16, or none") from error
+    if not -70 < lufs <= -5:
+        raise UsageError(f"--loudness={text}: expected more than -70 and at most -5 LUFS, or none")
+    return lufs
 
 
 def console() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tqdm
 from absl import logging
 
-from pnet_tf import audio_file, panels, picture, render, savedmodel
+from pnet_tf import panels, perform_sound, picture, render, savedmodel
 from pnet_tf.errors import InputError
 from pnet_tf.instruments import RANGES
 from pnet_tf.perform_plan import Task
@@ -19,10 +19,12 @@ _VOICES = pathlib.Path(__file__).parent / "voices"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to perform; fields as the flags of `perform`, `semitones` None for `--transpose=auto`."""
+    """How to perform; fields as the flags of `perform`; `semitones` None for `--transpose=auto`, `loudness_lufs` for none."""
 
     iterations: int = 32
     seed: int = 0
+    phase_start: str = "spsi"
+    loudness_lufs: float | None = perform_sound.LOUDNESS_LUFS
     tempo: float = 1.0
     semitones: int | None = 0
     part: str | None = None
@@ -82,24 +84,44 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
       InputError: the score cannot be performed, or a file cannot be written.
     """
     moved = fit_to_voice(score, voice, settings)
-    performance = render.perform(moved, voice, iterations=settings.iterations, seed=settings.seed, say=logging.info)
-    audio_file.write_wav(task.out, performance.waveform, voice.spec)
-    logging.info("%s: %.1f s of %s", task.out, len(performance.waveform) / voice.spec.sample_rate_hz, voice.instrument)
+    piece = render.Piece(moved, voice)
     if task.plot is not None:
-        try:
-            task.plot.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
-            raise InputError(f"{task.plot}: cannot make its folder ({error.strerror}); give another --plot") from error
+        _make_folder(task.plot)
+    seconds = piece.n_samples / voice.spec.sample_rate_hz
+    with tqdm.tqdm(total=piece.n_samples, desc=moved.name, leave=False, disable=None, unit_scale=True, unit=" samples") as bar:
+        written = perform_sound.write_performance(
+            piece,
+            voice,
+            task.out,
+            settings=render.Settings(settings.iterations, settings.seed, settings.phase_start),
+            loudness_lufs=settings.loudness_lufs,
+            keep_beginning=task.plot is not None,
+            progress=bar.update,
+        )
+    logging.info("%s: %.1f s of %s, %s", task.out, seconds, voice.instrument, _loudness(written.mastered.lufs))
+    if task.plot is not None:
         picture.draw_performance(
             task.plot,
             score=moved,
-            roll=performance.pianoroll,
-            log_power=performance.log_power,
-            waveform=performance.waveform,
+            roll=written.beginning.pianoroll,
+            log_power=written.beginning.log_power,
+            waveform=written.beginning.waveform,
             spec=voice.spec,
             title=f"{moved.name}, {voice.instrument}",
+            total_sec=seconds,
         )
         logging.info("%s: its picture", task.plot)
+
+
+def _loudness(lufs: float | None) -> str:
+    return "too short or too quiet to have a loudness" if lufs is None else f"{lufs:.1f} LUFS"
+
+
+def _make_folder(plot: pathlib.Path) -> None:
+    try:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{plot}: cannot make its folder ({error.strerror}); give another --plot") from error
 
 
 def fit_to_voice(score: Score, voice: Voice, settings: Settings) -> Score:

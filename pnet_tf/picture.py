@@ -52,6 +52,7 @@ def draw_performance(
     title: str,
     offset_sec: float = 0.0,
     length_sec: float | None = None,
+    total_sec: float | None = None,
 ) -> None:
     """Writes a performance as one PNG: pianoroll, spectrogram and waveform that share the time axis.
 
@@ -67,11 +68,14 @@ def draw_performance(
       title: the first line of the picture.
       offset_sec: where the picture begins, in seconds.
       length_sec: how many seconds it shows; None for all, at most the first 30, which the title then says.
+      total_sec: how long the performance is where the arrays hold its beginning alone; None for as long as they are.
 
     Raises:
       InputError: nothing of the performance lies in that stretch, or the file's folder does not exist.
     """
-    view = _view(roll, log_power, waveform, spec, offset_sec=offset_sec, length_sec=length_sec)
+    if total_sec is None:
+        total_sec = max(max(len(roll), len(log_power)) / float(spec.frame_rate_hz), len(waveform) / spec.sample_rate_hz)
+    view = _view(total_sec, offset_sec=offset_sec, length_sec=length_sec)
     figure, (roll_axes, power_axes, wave_axes), colour_axes = _figure()
     _draw_roll(roll_axes, roll, score, spec, view)
     _draw_log_power(power_axes, colour_axes, log_power, score, spec, view)
@@ -159,17 +163,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str], *, dots_per_inch
 # --- the frame of the picture
 
 
-def _view(
-    roll: np.ndarray,
-    log_power: np.ndarray,
-    waveform: np.ndarray,
-    spec: FeatureSpec,
-    *,
-    offset_sec: float,
-    length_sec: float | None,
-) -> _View:
-    frames_sec = max(len(roll), len(log_power)) / float(spec.frame_rate_hz)
-    total_sec = max(frames_sec, len(waveform) / spec.sample_rate_hz)
+def _view(total_sec: float, *, offset_sec: float, length_sec: float | None) -> _View:
     wanted_sec = _DEFAULT_LENGTH_SEC if length_sec is None else length_sec
     end_sec = min(offset_sec + wanted_sec, total_sec)
     if not 0 <= offset_sec < end_sec:

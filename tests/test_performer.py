@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_nothing(failing, tiny_model, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(audio_file.soundfile if failing == "write" else files.os, failing, full)
+    monkeypatch.setattr(audio_file.soundfile.SoundFile if failing == "write" else files.os, failing, full)
     (failure,) = performer.perform_tasks(tasks_of(tmp_path, "a"), str(tiny_model), Settings(iterations=1))
     assert "a.wav: cannot write the sound (No space left on device)" in str(failure)
     assert list((tmp_path / "out").iterdir()) == []
