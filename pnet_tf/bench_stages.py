@@ -26,6 +26,7 @@ from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
 
 _PIECE_SEC = 180
+_RECORDING_SEC = 60.0
 
 
 def machine() -> dict[str, str | int]:
@@ -51,16 +52,20 @@ def _read(path: str) -> str:
 # --- input where none is given
 
 
+def _seconds(flags: absl_flags.FlagValues) -> float:
+    return _RECORDING_SEC if flags.seconds is None else flags.seconds
+
+
 def _recording(flags: absl_flags.FlagValues, scratch: pathlib.Path, spec: FeatureSpec) -> preparer.Job:
     """The first seconds of the given recording, or a made-up one, as FLAC at the spec's rate."""
-    score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(int(flags.seconds))
+    score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(int(_seconds(flags)))
     if flags.audio:
         from pnet_tf import audio_file
 
         waveform = audio_file.read_waveform(pathlib.Path(flags.audio), spec)
     else:
         waveform = bench_made_up.made_up_sound(score, spec)
-    waveform = waveform[: int(flags.seconds * spec.sample_rate_hz)]
+    waveform = waveform[: int(_seconds(flags) * spec.sample_rate_hz)]
     end_sec = Fraction(len(waveform), spec.sample_rate_hz)
     score = dataclasses.replace(score, notes=tuple(note for note in score.notes if note.end_sec <= end_sec))
     path = scratch / "recording.flac"
@@ -138,7 +143,7 @@ def measure_input(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[F
 
 def measure_perform(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Figure]:
     """A score performed with the model loaded, and by the command from its start."""
-    model = pathlib.Path(flags.model) if flags.model else _untrained_voice(flags, scratch)
+    model = pathlib.Path(flags.model) if flags.model else untrained_voice(flags, scratch)
     voice = savedmodel.open_voice(model)
     score = read_score(flags.score) if flags.score else bench_made_up.made_up_score(_PIECE_SEC)
     settings = render.Settings(flags.iterations)
@@ -146,7 +151,7 @@ def measure_perform(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list
     loaded = [
         seconds_of(lambda: render.perform(score, voice, settings=settings)) for _ in range(flags.rounds)
     ]
-    path = pathlib.Path(flags.score) if flags.score else _write_labels(score, voice.spec, scratch / "score.csv")
+    path = pathlib.Path(flags.score) if flags.score else write_labels(score, voice.spec, scratch / "score.csv")
     arguments = [f"--model={model}", f"--score={path}", f"--out={scratch}/out.wav", f"--iterations={flags.iterations}"]
     command = [sys.executable, "-m", "pnet_tf.perform_command", *arguments]
     from_start = [
@@ -162,7 +167,8 @@ def measure_perform(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list
     ]
 
 
-def _write_labels(score: Score, spec: FeatureSpec, path: pathlib.Path) -> pathlib.Path:
+def write_labels(score: Score, spec: FeatureSpec, path: pathlib.Path) -> pathlib.Path:
+    """Writes a score as a csv of MusicNet's columns; gives back `path`."""
     lines = ["start_time,end_time,instrument,note,start_beat,end_beat,note_value"]
     for note in score.notes:
         first, end = (int(time * spec.sample_rate_hz) for time in (note.start_sec, note.end_sec))
@@ -171,7 +177,7 @@ def _write_labels(score: Score, spec: FeatureSpec, path: pathlib.Path) -> pathli
     return path
 
 
-def _untrained_voice(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> pathlib.Path:
+def untrained_voice(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> pathlib.Path:
     """A SavedModel with first weights: it takes as long as a trained one."""
     spec, config = FeatureSpec(), ModelConfig(width=0.125 if flags.width is None else flags.width)
     voice = {"instrument": "violin", "pitch_frames": [1] * spec.n_pitches, "window_frames": bench_step.WINDOW_FRAMES}

@@ -134,11 +134,15 @@ class Piece:
 
     def log_power(self) -> Iterator[np.ndarray]:
         """What the network draws, before the gate: float32 [frames, bins], from start to end."""
-        starts = window_starts(self.n_frames, self._voice.window_frames)
-        length = min(self.n_frames, self._voice.window_frames)
-        return join_windows(starts, length, self._windows(starts, length))
+        starts, length = self.windows()
+        return join_windows(starts, length, self.drawn_windows(starts, length))
 
-    def _windows(self, starts: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    def windows(self) -> tuple[np.ndarray, int]:
+        """First frames of the windows that cover the piece, int64 [windows], and their length."""
+        starts = window_starts(self.n_frames, self._voice.window_frames)
+        return starts, min(self.n_frames, self._voice.window_frames)
+
+    def drawn_windows(self, starts: np.ndarray, length: int) -> Iterator[np.ndarray]:
         """What the network draws in each window, float32 [length, bins]; two at first, so that sound begins soon."""
         edges = [0, *range(2, len(starts), _WINDOWS_AT_ONCE), len(starts)]
         for group, end in zip(edges, edges[1:]):

@@ -263,8 +263,8 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "a score is performed in windows of the training length": (
         _break("render",
-               "(self.n_frames, self._voice.window_frames)\n        length = min(self.n_frames, self._voice.window_frames)",
-               "(self.n_frames, self.n_frames)\n        length = self.n_frames",
+               "(self.n_frames, self._voice.window_frames)\n        return starts, min(self.n_frames, self._voice.window_frames)",
+               "(self.n_frames, self.n_frames)\n        return starts, self.n_frames",
                "render::a_voice_that_looks_at_single_frames_draws_the_piece_as_in_one_go"),
     ),
     "windows overlap by at least the receptive field": (
