@@ -21,6 +21,7 @@ SCORE = {"errors", "spec", "remote", "score*"}
 CORPUS = {"instruments", "corpus", "musicnet*", "own_pairs", "inert_pickle"}
 SHARDS = {"records", "shard_set", "splits", "files"}
 RUN = {"run_folder", "checkpoint", "schedule", "settings", "files"}
+EVALUATION = {"evaluation_*", "evaluation", "metrics*", "audio_file", "files"}
 LOOP = {"dataset", "loss", "unet", "train_step", "cluster", "learner", "validation"}
 
 # Which rooms of the package a room may import from: docs/architecture.md in a form that a test can read. The first
@@ -93,8 +94,13 @@ MAY_IMPORT = {
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
     "bench_*": {"*"},  # they measure every stage
-    "metrics": SCORE | {"audio_file"},
-    "evaluate*": SCORE | CORPUS | {"audio_file", "savedmodel", "render", "metrics", "command"},
+    "bootstrap": set(),
+    "metrics*": SCORE | {"roll", "metrics*"},
+    "soundfont": SCORE | {"audio_file"},
+    "evaluation_plan": {"errors", "remote", "corpus"},
+    "evaluation_picture": SCORE | {"roll", "panels", "picture", "metrics*"},
+    "evaluation_controls": SCORE | EVALUATION | {"preparer", "baseline", "roll", "inversion"},
+    "evaluat*": SCORE | CORPUS | EVALUATION | {"performer", "render", "savedmodel", "soundfont", "bootstrap", "command"},
 }
 SOUNDING = ["savedmodel", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
 SOUNDING += ["windows", "hiss_gate", "inversion", "xla_start"]
@@ -102,10 +108,12 @@ LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
     *("summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
-    *("export*", "metrics", "evaluate*"),
+    *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
+WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
+WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 

@@ -1,0 +1,11 @@
+"""How near performed scores are to recordings; see pnet_tf/evaluate.py."""
+
+import pathlib
+import sys
+
+if __name__ == "__main__":
+    # So that it runs from a checkout that is not installed as well.
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    from pnet_tf import evaluate
+
+    evaluate.console()
