@@ -1,6 +1,5 @@
 """The first signal is noted, the second works as ever, and afterwards everything is as it was."""
 
-import os
 import signal
 
 import pytest
@@ -14,7 +13,7 @@ def test_the_first_signal_is_only_noted(number):
     with StopRequest() as stop:
         assert stop.received is None
         stop.note_only()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.received is number
     assert signal.getsignal(number) is before
 
@@ -22,9 +21,9 @@ def test_the_first_signal_is_only_noted(number):
 def test_the_second_one_works_as_ever():
     with StopRequest() as stop:
         stop.note_only()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert stop.received is signal.SIGTERM
 
 
@@ -38,7 +37,7 @@ def test_without_a_signal_nothing_is_left_behind():
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, StopRequestedError), (signal.SIGINT, KeyboardInterrupt)])
 def test_as_long_as_there_is_nothing_to_save_a_signal_is_an_exception(number, raised):
     with pytest.raises(raised), StopRequest() as stop:
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert stop.received is None and not stop.is_listening
 
 
@@ -48,7 +47,7 @@ def test_it_listens_again_after_another_took_the_signal():
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         stop.listen()
         stop.note_only()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stop.received is signal.SIGTERM
 
 
