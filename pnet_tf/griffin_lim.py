@@ -58,7 +58,7 @@ def griffin_lim(
       float32 [batch, (frames - 1) * hop_samples].
 
     Raises:
-      ValueError: an unknown `phase_start`.
+      ValueError: an unknown `phase_start`, or a magnitude of another shape.
 
     Source: Griffin & Lim 1984; Perraudin, Balazs, Sondergaard 2013; Nenov et al. 2023. With the random start it converges
     a little further than `librosa.griffinlim`; tests/test_griffin_lim.py.
@@ -66,6 +66,8 @@ def griffin_lim(
     if phase_start not in PHASE_STARTS:
         raise ValueError(f"phase_start is {phase_start!r}, expected one of {', '.join(PHASE_STARTS)}")
     magnitude = tf.convert_to_tensor(magnitude, tf.float32)
+    if magnitude.shape.rank != 3 or magnitude.shape[2] != spec.n_bins:
+        raise ValueError(f"magnitude has shape {magnitude.shape}, expected [batch, frames, {spec.n_bins}] as the spec has it")
     invert = _whole_in_graph(spec, phase_start) if tf.executing_eagerly() else _whole(spec, phase_start)
     return invert(magnitude, tf.convert_to_tensor(iterations, tf.int32), tf.convert_to_tensor(seed, tf.int32))
 

@@ -112,6 +112,17 @@ def test_an_unknown_start_is_refused():
         griffin_lim.griffin_lim(tf.zeros([1, 2, SPEC.n_bins]), SPEC, phase_start="guess")
 
 
+@pytest.mark.parametrize("shape", [(4, 1025), (1, 4, 513)])
+def test_a_magnitude_that_does_not_fit_the_spec_is_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \[batch, frames, 1025\]"):
+        griffin_lim.griffin_lim(np.zeros(shape), SPEC)
+
+
+def test_it_takes_numpy_of_any_precision_and_another_spec():
+    spec = FeatureSpec(sample_rate_hz=22050, n_fft=1024, hop_samples=128)
+    assert griffin_lim.griffin_lim(np.ones((3, 9, 513)), spec, iterations=1).shape == (3, 8 * 128)
+
+
 # --- blocks
 
 
