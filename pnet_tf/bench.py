@@ -1,8 +1,8 @@
 """Measures this machine's speed at each stage, beside a peer in the same run: a table, and JSON with --json.
 
     python tools/bench.py prepare [--audio=FILE --score=FILE]
-    python tools/bench.py step [--width=0.25] [--batch_size=4] [--data=DIR]
-    python tools/bench.py input [--data=DIR]
+    python tools/bench.py step [--width=0.25] [--batch_size=4] [--data=DIR | --source=CORPUS]
+    python tools/bench.py input [--data=DIR | --source=CORPUS]
     python tools/bench.py perform [--model=DIR] [--score=FILE]
     python tools/bench.py phase [--audio=FILE] [--model=DIR [--score=FILE]]
     python tools/bench.py length [--minutes=60] [--model=DIR] [--score=FILE]
@@ -34,6 +34,8 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("audio", None, "Recording for prepare and phase; its first --seconds.", flag_values=flags)
     absl_flags.DEFINE_string("score", None, "Score for every stage that performs or prepares.", flag_values=flags)
     absl_flags.DEFINE_string("data", None, "Shard set for input and step.", flag_values=flags)
+    absl_flags.DEFINE_string("source", None, "Corpus to prepare for input and step, where no --data is.", flag_values=flags)
+    absl_flags.DEFINE_string("instrument", "violin", "Of --source.", flag_values=flags)
     absl_flags.DEFINE_string("model", None, "SavedModel for perform, phase, length and joins.", flag_values=flags)
     absl_flags.DEFINE_string("json", None, "File to write the figures to.", flag_values=flags)
     absl_flags.DEFINE_float(

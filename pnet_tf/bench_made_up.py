@@ -1,10 +1,11 @@
-"""Input that `bench` makes up where it is given none: a score, its sound, a prepared corpus of both."""
+"""Input of `bench`, made up where it is given none: a score, its sound, a prepared corpus of both."""
 
 import pathlib
 from fractions import Fraction
 
 import numpy as np
 import soundfile
+from absl import flags as absl_flags
 
 from pnet_tf import preparation
 from pnet_tf.score import Note, Score
@@ -31,6 +32,21 @@ def made_up_sound(score: Score, spec: FeatureSpec) -> np.ndarray:
         phase = 2 * np.pi * 440 * 2 ** ((note.pitch - 69) / 12) * np.arange(end - first) / spec.sample_rate_hz
         waveform[first:end] += 0.1 * sum(np.sin(k * phase) / k for k in range(1, 11))
     return waveform.astype(np.float32)
+
+
+def shards_for(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> ShardSet:
+    """The shard set that `--data` names, or that `--source` is prepared to, or a made-up one.
+
+    Raises:
+      InputError: it cannot be opened, or the source cannot be prepared.
+    """
+    if flags.data:
+        return open_shard_set(pathlib.Path(flags.data))
+    if not flags.source:
+        return made_up_shards(scratch)
+    source, out = pathlib.Path(flags.source), scratch / "shards"
+    preparation.prepare_corpus(preparation.Plan(flags.instrument, source, out, FeatureSpec(), n_workers=0))
+    return open_shard_set(out)
 
 
 def made_up_shards(scratch: pathlib.Path) -> ShardSet:

@@ -21,7 +21,6 @@ from pnet_tf.bench_timing import Figure, seconds_of, take_turns
 from pnet_tf.checkpoint import save_weights, weights_of
 from pnet_tf.run_folder import Run
 from pnet_tf.score import Score, read_score
-from pnet_tf.shard_set import open_shard_set
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
 
@@ -118,7 +117,7 @@ def _peak_memory_mb(*, reset: bool = False) -> float:
 def measure_input(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Figure]:
     """Windows a second that the input pipeline gives, beside those that a training step takes."""
     width = 0.125 if flags.width is None else flags.width
-    shards = open_shard_set(pathlib.Path(flags.data)) if flags.data else bench_made_up.made_up_shards(scratch)
+    shards = bench_made_up.shards_for(flags, scratch)
     plan = dataset.plan_windows(shards, "train", window_frames=bench_step.WINDOW_FRAMES)
     batches = iter(dataset.training_windows(shards, plan, batch_size=flags.batch_size, seed=0))
     step, batch, _ = bench_step.training_step(width, flags.batch_size)

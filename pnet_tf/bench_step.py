@@ -12,7 +12,6 @@ from pnet_tf import bench_made_up, cluster, dataset, loss, train_step, trainer, 
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
 from pnet_tf.progress_line import ProgressLine
 from pnet_tf.settings import Settings
-from pnet_tf.shard_set import open_shard_set
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
 
@@ -53,7 +52,7 @@ def measure_step(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[Fi
 
 def _measure_loop(flags: absl_flags.FlagValues, scratch: pathlib.Path, width: float) -> list[Figure]:
     """The trainer's loop, with its data, curves and checkpoints, beside its own step on one batch that lies ready."""
-    shards = open_shard_set(pathlib.Path(flags.data)) if flags.data else bench_made_up.made_up_shards(scratch)
+    shards = bench_made_up.shards_for(flags, scratch)
     settings = Settings(
         *(shards.folder, scratch / "run", ModelConfig(width=width)),
         **{"strategy": "one", "batch_size": flags.batch_size, "log_every": _N_STEPS, "steps": 10**6, "test_every": 10**6},
