@@ -19,6 +19,7 @@ So tensorflow-io decodes no format here: for none is there a gain, and its refus
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import math
 import pathlib
@@ -41,6 +42,7 @@ _PEAK_AFTER_SCALING = 0.999
 _WAV_DATA_CUT = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write into a pipe cannot know the length and leave the largest 32-bit sizes in the header.
 _WAV_LENGTH_UNKNOWN = 0xFFFF0000
+_NO_SUCH_PLACE = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 _OGG_LONGEST_PAGE = 65307
 _OGG_LAST_PAGE_FLAG = 4
 
@@ -168,18 +170,19 @@ def write_wav(path: pathlib.Path, waveform: np.ndarray, spec: FeatureSpec, *, su
     """
     path = pathlib.Path(path)
     waveform = _within_full_scale(np.asarray(waveform, np.float32), path)
-    with _appears_whole(path, path) as temporary, _cannot_write(path):
+    with _appears_whole(path, path) as temporary, writing_of(path):
         # soundfile cannot tell the format from a temporary name.
-        soundfile.write(temporary, waveform, spec.sample_rate_hz, format="WAV", subtype=subtype)
+        soundfile.write(temporary, _rounded(waveform, subtype), spec.sample_rate_hz, format="WAV", subtype=subtype)
         _require_length(temporary, len(waveform))
 
 
 class WavWriter:
     """A WAV file of one channel on its way, as `open_wav_writer` gives it."""
 
-    def __init__(self, path: pathlib.Path, file: soundfile.SoundFile) -> None:
+    def __init__(self, path: pathlib.Path, file: soundfile.SoundFile, subtype: str) -> None:
         self._path = path
         self._file = file
+        self._subtype = subtype
         self.n_samples = 0
 
     def write(self, block: np.ndarray) -> None:
@@ -194,8 +197,8 @@ class WavWriter:
         """
         if not np.isfinite(np.sum(block, dtype=np.float64)):
             raise AudioError(f"{self._path}: not written: {_NO_NUMBERS}")
-        with _cannot_write(self._path):
-            self._file.write(np.asarray(block, np.float32))
+        with writing_of(self._path):
+            self._file.write(_rounded(np.asarray(block, np.float32), self._subtype))
         self.n_samples += len(block)
 
 
@@ -220,38 +223,47 @@ def open_wav_writer(
     path = pathlib.Path(path)
     named = named or path
     with _appears_whole(path, named) as temporary:
-        with _cannot_write(named):
+        with writing_of(named):
             file = soundfile.SoundFile(temporary, "w", sample_rate_hz, 1, format="WAV", subtype=subtype)
-        writer = WavWriter(named, file)
+        writer = WavWriter(named, file, subtype)
         try:
             yield writer
         finally:
-            with _cannot_write(named):
+            with writing_of(named):
                 file.close()
-        with _cannot_write(named):
+        with writing_of(named):
             _require_length(temporary, writer.n_samples)
 
 
 @contextlib.contextmanager
 def _appears_whole(path: pathlib.Path, named: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary file beside `path`, put in its place when the `with` ends, deleted on an exception."""
-    with _cannot_write(named):
+    with writing_of(named):
         temporary = temporary_beside(path)
     try:
         yield temporary
-        with _cannot_write(named):
+        with writing_of(named):
             put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _cannot_write(path: pathlib.Path) -> Iterator[None]:
+def writing_of(path: pathlib.Path) -> Iterator[None]:
+    """Makes what goes wrong while a sound is written into an `InputError` that names the file and what to do."""
     try:
         yield
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: cannot write the sound ({reason}); is the disk full?") from error
+        advice = "choose another place" if getattr(error, "errno", None) in _NO_SUCH_PLACE else "is the disk full?"
+        raise InputError(f"{path}: cannot write the sound ({reason}); {advice}") from error
+
+
+def _rounded(waveform: np.ndarray, subtype: str) -> np.ndarray:
+    """What soundfile is given: of 16-bit files the nearest whole numbers, int16, for libsndfile would round them down."""
+    if subtype != "PCM_16":
+        return waveform
+    return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def _require_length(path: pathlib.Path, n_samples: int) -> None:

@@ -12,12 +12,14 @@ from absl import flags as absl_flags
 
 from pnet_tf import audio_file, bench_made_up, griffin_lim, render, savedmodel, stft
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
+from pnet_tf.errors import InputError
 from pnet_tf.inversion import Inverter
+from pnet_tf.metrics_sound import FLOOR_DB, HOP_SAMPLES, LEAST_POWER, N_MELS, Sound
 from pnet_tf.phase_start import PHASE_STARTS
 from pnet_tf.score import read_score
 from pnet_tf.spec import FeatureSpec
 
-_SECONDS = 30.0
+_SECONDS, _LEAST_SECONDS = 30.0, 1.0
 _ITERATIONS = (0, 1, 2, 4, 8, 16, 32, 64)
 _PLAIN_ITERATIONS = 300
 _BEST_DB = -36.0
@@ -32,7 +34,10 @@ def measure_phase(flags: absl_flags.FlagValues, scratch: pathlib.Path) -> list[F
     else:
         waveform = bench_made_up.made_up_sound(bench_made_up.made_up_score(int(seconds)), spec)
     waveform = waveform[: int(seconds * spec.sample_rate_hz)]
-    waveform = waveform * (spec.level_rms / max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-9))
+    sound = Sound(waveform, spec)
+    if sound.seconds < _LEAST_SECONDS or sound.is_silent:
+        raise InputError(f"{flags.audio}: {sound.seconds:.1f} s, or silence; expected at least {_LEAST_SECONDS:g} s of sound")
+    waveform = sound.waveform
     figures = [Figure("seconds of sound", len(waveform) / spec.sample_rate_hz, "s")]
     figures += _true_magnitudes(waveform, spec, flags.rounds)
     if flags.model:
@@ -130,10 +135,9 @@ def _predicted_magnitudes(
     blocks = render.performance_of(list(render.Piece(score, voice).blocks(render.Settings(iterations=0))))
     log_power = blocks.log_power[: int(seconds * spec.frame_rate_hz)]
     magnitude = stft.magnitude_from_log_power(tf.constant(log_power), spec).numpy()
-    power = np.square(magnitude.T[:, :: _MEL_HOP // spec.hop_samples])
-    wanted = {"the magnitudes drawn": _log_mel_db(power, spec)}
+    wanted = {"the magnitudes drawn": _log_mel_of_magnitude(magnitude, spec)}
     if recording is not None:
-        wanted["the recording"] = _log_mel_db(_power(recording, spec), spec)
+        wanted["the recording"] = Sound(recording, spec).log_mel
     sounds = {"spsi, 32 iterations": invert(log_power, spec), "librosa, 64 iterations": librosas(magnitude, spec, iterations=64)}
     figures = [
         Figure(f"predicted, {name}: spectral convergence", convergence_db(sound, magnitude=magnitude, spec=spec), "dB")
@@ -141,23 +145,15 @@ def _predicted_magnitudes(
     ]
     for what, levels in wanted.items():
         for name, sound in sounds.items():
-            found = _log_mel_db(_power(sound, spec), spec)
-            n = min(found.shape[1], levels.shape[1])
-            error = float(np.abs(found[:, :n] - levels[:, :n]).mean())
+            found = Sound(sound, spec).log_mel
+            n = min(len(found), len(levels))
+            error = float(np.abs(found[:n] - levels[:n]).mean())
             figures.append(Figure(f"predicted, {name}: log-mel error against {what}", error, "dB"))
     return figures
 
 
-_MEL_HOP = 512
-
-
-def _power(waveform: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Float32 [samples] -> float32 [bins, frames at `_MEL_HOP`], of the waveform brought to the spec's level."""
-    waveform = waveform * (spec.level_rms / max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-9))
-    return np.square(np.abs(librosa.stft(waveform, n_fft=2048, hop_length=_MEL_HOP)))
-
-
-def _log_mel_db(power: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Levels of 128 mel bands over 80 dB below the loudest: float32 [bands, frames]."""
-    mel = librosa.feature.melspectrogram(S=power, sr=spec.sample_rate_hz, n_fft=2048, n_mels=128)
-    return librosa.power_to_db(mel, ref=np.max, amin=1e-12, top_db=80)
+def _log_mel_of_magnitude(magnitude: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """What `Sound.log_mel` would be of a sound with this magnitude, float32 [frames, bins]: float32 [fewer frames, bands]."""
+    power = np.square(magnitude[:: HOP_SAMPLES // spec.hop_samples])
+    mel = power @ librosa.filters.mel(sr=spec.sample_rate_hz, n_fft=spec.n_fft, n_mels=N_MELS).T
+    return librosa.power_to_db(mel, ref=np.max, amin=LEAST_POWER, top_db=FLOOR_DB)

@@ -1,6 +1,7 @@
 """The wrapper around every command's `main`: flags in, an exit code out, and one line for a person's mistake.
 
-Exit codes: 0 success and `--help`; 2 wrong usage; 1 a wrong file, a full disk or a missing permission; 130 interrupted.
+Exit codes: 0 success and `--help`; 2 wrong usage; 1 a wrong file, a full disk or a missing permission; 130 interrupted;
+143 terminated.
 Anything else that is raised is a fault of this program and keeps its traceback.
 """
 
@@ -12,8 +13,10 @@ import logging
 import os
 import pathlib
 import re
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -77,11 +80,35 @@ def run(
             return _fail(program, str(error), error.exit_code)
         except KeyboardInterrupt:
             return _fail(program, "interrupted", 130)
+        except Terminated:
+            return _fail(program, "terminated", 143)
         except Exception as error:
             if (reason := _reason_of_the_machine(error)) is None:
                 raise
             return _fail(program, reason, InputError.exit_code)
     return 0
+
+
+class Terminated(BaseException):
+    """SIGTERM came; as KeyboardInterrupt, nobody's error."""
+
+
+@contextlib.contextmanager
+def unwinding_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM unwind a command as Ctrl-C does, so that temporary files go before it ends, with exit code 143."""
+
+    def leave(number: int, frame: object) -> None:
+        """Ends what is being done."""
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _program_name(main: Callable[..., None], argv: Sequence[str] | None) -> str:

@@ -69,7 +69,8 @@ def main(flags: absl_flags.FlagValues) -> None:
     evaluation_plan.require_places(out, plan.html)
     from pnet_tf import evaluation, evaluation_report  # bring TensorFlow
 
-    report = evaluation.evaluate(plan)
+    with command.unwinding_on_sigterm():
+        report = evaluation.evaluate(plan)
     write_whole(out, json.dumps(report, indent=1, default=str, allow_nan=False) + "\n")
     sys.stdout.write("\n".join(evaluation_report.table(report)) + "\n")
     logging.info("%s: the figures%s", out, f"; {plan.html / 'index.html'}: the page" if plan.html else "")

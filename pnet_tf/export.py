@@ -43,7 +43,10 @@ class ExportedVoice(tf.Module):
         return {"log_power": self._draw(rolls)}
 
     def inversion(self, log_power: tf.Tensor, iterations: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Log power, float32 [batch, frames, bins], to `waveform`, float32 [batch, (frames - 1) * hop_samples]."""
+        """Log power, float32 [batch, frames, bins], to `waveform`, float32 [batch, (frames - 1) * hop_samples].
+
+        The seed is there for a random phase start; the one that is taken is not random.
+        """
         magnitude = stft.magnitude_from_log_power(log_power, self._spec)
         return {"waveform": griffin_lim.griffin_lim(magnitude, self._spec, iterations=iterations, seed=seed)}
 

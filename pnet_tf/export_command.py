@@ -26,7 +26,8 @@ def main(flags: absl_flags.FlagValues) -> None:
     """
     from pnet_tf import export  # brings TensorFlow
 
-    folder = export.export_savedmodel(pathlib.Path(flags.run_dir), pathlib.Path(flags.out))
+    with command.unwinding_on_sigterm():
+        folder = export.export_savedmodel(pathlib.Path(flags.run_dir), pathlib.Path(flags.out))
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
 
 

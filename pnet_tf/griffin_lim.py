@@ -48,9 +48,9 @@ def griffin_lim(
     Inside a `tf.function` it becomes part of it; `jit_compile=True` makes it about twice as fast on a CPU.
 
     Args:
-      magnitude: float32 [batch, frames, bins], at least 0; its scale comes out again.
+      magnitude: [batch, frames, bins], at least 0, at least one frame; its scale comes out again. Computed in float32.
       spec: gives window, hop and frame length.
-      iterations: rounds of projection; 0 takes the phase start as it is. An int32 scalar tensor is welcome.
+      iterations: rounds of projection; 0 or less takes the phase start as it is. An int32 scalar tensor is welcome.
       seed: of the random phase start; the others do not use it.
       phase_start: `spsi` or `advance`, read off the magnitude, or `random`.
 
@@ -58,14 +58,17 @@ def griffin_lim(
       float32 [batch, (frames - 1) * hop_samples].
 
     Raises:
-      ValueError: an unknown `phase_start`, or a magnitude of another shape.
+      ValueError: an unknown `phase_start`, or a magnitude that is complex or of another shape.
 
     Source: Griffin & Lim 1984; Perraudin, Balazs, Sondergaard 2013; Nenov et al. 2023. With the random start it converges
     a little further than `librosa.griffinlim`; tests/test_griffin_lim.py.
     """
     if phase_start not in PHASE_STARTS:
         raise ValueError(f"phase_start is {phase_start!r}, expected one of {', '.join(PHASE_STARTS)}")
-    magnitude = tf.convert_to_tensor(magnitude, tf.float32)
+    magnitude = tf.convert_to_tensor(magnitude)
+    if not (magnitude.dtype.is_floating or magnitude.dtype.is_integer):
+        raise ValueError(f"magnitude is {magnitude.dtype.name}, expected real numbers such as float32")
+    magnitude = tf.cast(magnitude, tf.float32)
     if magnitude.shape.rank != 3 or magnitude.shape[2] != spec.n_bins:
         raise ValueError(f"magnitude has shape {magnitude.shape}, expected [batch, frames, {spec.n_bins}] as the spec has it")
     invert = _whole_in_graph(spec, phase_start) if tf.executing_eagerly() else _whole(spec, phase_start)

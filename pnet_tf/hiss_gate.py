@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pnet_tf.spec import FeatureSpec
 
-# In log power as the network says it, whatever the target's gain: its errors are of that order. At gain 100, 0.4 is 66 dB
+# In log power as the network says it, whatever the target's gain: its errors are of that order. Whatever the gain, 0.4 is 46 dB
 # below a partial of log power 10.
 FLOOR, FULL = 0.1, 0.4
 HOLD_SEC, LEAD_SEC = 0.5, 0.05

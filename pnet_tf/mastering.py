@@ -17,7 +17,8 @@ from pnet_tf.loudness import LoudnessMeter
 
 # More than that lifts the noise of a network, or of 16 bits, to where music should be.
 MAX_GAIN_DB = 40.0
-_WORTH_TELLING_LU = 1.0
+_WORTH_A_PASS_LU, _WORTH_TELLING_LU = 0.1, 1.0
+_MOST_PASSES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,8 @@ def set_loudness(
 ) -> Mastered:
     """Writes a file again as 16-bit WAV with another loudness, whole or not at all.
 
-    Peaks over -1 dBFS after the gain are limited. Ordinary music comes out within 0.5 LU of what was wanted; what is limited
-    a lot comes out quieter, and from 1 LU on a warning tells the loudness that was measured in the end. What is quieter than
+    Peaks over -1 dBFS after the gain are limited; where that leaves up to 1 LU missing, further passes make up for it. What misses
+    more comes out quieter, and a warning tells the loudness that was measured in the end. What is quieter than
     -60 LUFS may come out quieter too, for the gate at -70 LUFS shut out a part of it while it was measured.
 
     Two things keep their level: what is asked to (`loudness_lufs=None`), and what has no loudness (less than 0.4 s, or
@@ -88,7 +89,7 @@ def set_loudness(
 
     Args:
       source: a WAV file of float samples, mono.
-      target: the file to write; its folder is made when it is missing, an existing file is replaced. May be `source`.
+      target: the file to write; its folder is made when it is missing, an existing file is replaced. Not `source`.
       loudness_lufs: the integrated loudness wanted; None keeps the level.
       source_lufs: the integrated loudness of the source where it is known, which saves the pass that measures it.
 
@@ -105,7 +106,14 @@ def set_loudness(
         factor = factor_within_full_scale(peak, target)
         lufs = _write(target, audio_info(source).sample_rate_hz, (block * factor for block in waveform_blocks(source)))
         return Mastered(source_lufs, 20 * float(np.log10(factor)), 0.0, lufs)
-    mastered = _write_limited(source, target, source_lufs, gain_to_loudness_db(from_lufs=source_lufs, to_lufs=loudness_lufs))
+    gain_db = gain_to_loudness_db(from_lufs=source_lufs, to_lufs=loudness_lufs)
+    mastered = _write_limited(source, target, source_lufs, gain_db)
+    for _ in range(_MOST_PASSES):
+        missing_lu = 0.0 if mastered.lufs is None else loudness_lufs - mastered.lufs
+        # What is missing without a limiter, near the gate or at the largest gain, no gain brings.
+        if not (mastered.limited_lu and _WORTH_A_PASS_LU < missing_lu <= _WORTH_TELLING_LU):
+            break
+        mastered = _write_limited(source, target, source_lufs, min(mastered.gain_db + missing_lu, MAX_GAIN_DB))
     _tell_what_is_missing(mastered, loudness_lufs, target)
     return mastered
 
@@ -155,7 +163,7 @@ def _tell_what_is_missing(mastered: Mastered, wanted_lufs: float, target: pathli
             "%s, but the sound is at %.1f LUFS, close to silence: raised by %.0f dB and no more",
             *(wanted, mastered.source_lufs, mastered.gain_db),
         )
-    if mastered.limited_lu > _WORTH_TELLING_LU:
+    if mastered.limited_lu and wanted_lufs - mastered.lufs > _WORTH_TELLING_LU:
         logging.warning(
             "%s, %.1f LUFS came out: the limiter took %.1f LU off the peaks; a lower loudness leaves them whole",
             *(wanted, mastered.lufs, mastered.limited_lu),

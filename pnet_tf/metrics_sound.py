@@ -16,8 +16,8 @@ from pnet_tf.spec import FeatureSpec
 LEVEL_RMS = 0.05
 N_FFT, HOP_SAMPLES = 2048, 512
 FLOOR_DB = 80.0
-_N_MELS = 128
-_LEAST_POWER = 1e-12
+N_MELS = 128
+LEAST_POWER = 1e-12
 _CHROMA_HOP_SAMPLES, _CHROMA_LOWEST, _CHROMA_OCTAVES = 1024, "C2", 7
 # The longest filter of the chroma's transform; librosa warns of anything shorter.
 _CHROMA_LEAST_SEC = 1.5
@@ -65,11 +65,11 @@ class Sound:
         Source: `librosa.power_to_db(melspectrogram(n_fft=2048, hop_length=512, n_mels=128), ref=np.max, amin=1e-12,
         top_db=80)`; tests/test_metrics_sound.py.
         """
-        bands = librosa.filters.mel(sr=self.spec.sample_rate_hz, n_fft=N_FFT, n_mels=_N_MELS).T  # [bins, mels]
+        bands = librosa.filters.mel(sr=self.spec.sample_rate_hz, n_fft=N_FFT, n_mels=N_MELS).T  # [bins, mels]
         power = np.concatenate([block**2 @ bands for block in self.magnitudes(N_FFT, HOP_SAMPLES, centred=True)])
         if self.is_silent:
             return np.full(power.shape, -FLOOR_DB, np.float32)
-        return librosa.power_to_db(power, ref=np.max, amin=_LEAST_POWER, top_db=FLOOR_DB)
+        return librosa.power_to_db(power, ref=np.max, amin=LEAST_POWER, top_db=FLOOR_DB)
 
     @functools.cached_property
     def peak_power(self) -> float:
@@ -105,7 +105,7 @@ class Sound:
         energy = np.concatenate([[0.0], np.cumsum(np.square(np.pad(self.waveform, N_FFT // 2), dtype=np.float64))])
         first = np.arange(1 + len(self.waveform) // HOP_SAMPLES) * HOP_SAMPLES
         power = (energy[first + N_FFT] - energy[first]) / N_FFT
-        return librosa.power_to_db(power, ref=np.max, amin=_LEAST_POWER, top_db=FLOOR_DB)
+        return librosa.power_to_db(power, ref=np.max, amin=LEAST_POWER, top_db=FLOOR_DB)
 
     @functools.cached_property
     def onsets_sec(self) -> np.ndarray:

@@ -60,18 +60,17 @@ def main(flags: absl_flags.FlagValues) -> None:
     tasks = perform_plan.plan_tasks(flags.score, pathlib.Path(flags.out), pathlib.Path(flags.plot) if flags.plot else None)
     # What is wrong with a single score shows before TensorFlow starts.
     first = score.read_score(tasks[0].score, part=flags.part) if len(tasks) == 1 else None
-    from pnet_tf import performer  # brings TensorFlow
+    from pnet_tf import performer, render  # bring TensorFlow
 
     settings = performer.Settings(
-        iterations=flags.iterations,
-        seed=flags.seed,
-        phase_start=flags.phase_start,
+        sound=render.Settings(flags.iterations, flags.seed, flags.phase_start),
         loudness_lufs=loudness_lufs,
         tempo=flags.tempo,
         semitones=semitones,
         part=flags.part,
     )
-    failures = performer.perform_tasks(tasks, flags.model, settings, first=first)
+    with command.unwinding_on_sigterm():
+        failures = performer.perform_tasks(tasks, flags.model, settings, first=first)
     if len(failures) == 1 and len(tasks) == 1:
         raise failures[0]
     if failures:

@@ -28,11 +28,12 @@ def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | No
       plot: a png for one file, otherwise a folder; or None.
 
     Raises:
-      InputError: a folder without scores, no such file, or two scores of one name.
+      InputError: a folder without scores, no such file (where it is the only one), or two scores of one name.
       UsageError: `out` does not fit the number of scores.
     """
-    files = [file for text in scores for file in _files_of(pathlib.Path(text))]
-    if len(scores) == 1 and not pathlib.Path(scores[0]).is_dir():
+    alone = len(scores) == 1
+    files = [file for text in scores for file in _files_of(pathlib.Path(text), alone=alone)]
+    if alone and not pathlib.Path(scores[0]).is_dir():
         if out.is_dir():
             raise UsageError(f"--out={out}: is a folder; name the wav to write")
         if out.suffix.lower() != ".wav":
@@ -49,8 +50,10 @@ def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | No
     return [Task(file, out / f"{file.stem}.wav", plot / f"{file.stem}.png" if plot else None) for file in files]
 
 
-def _files_of(path: pathlib.Path) -> list[pathlib.Path]:
+def _files_of(path: pathlib.Path, *, alone: bool) -> list[pathlib.Path]:
     if not path.exists():
+        if not alone:
+            return [path]  # reported when its turn comes, and the others are performed
         raise InputError(f"{path}: no such score")
     if not path.is_dir():
         return [path]

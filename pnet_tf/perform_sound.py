@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from pnet_tf import mastering
-from pnet_tf.audio_file import open_wav_writer
-from pnet_tf.errors import InputError
+from pnet_tf.audio_file import open_wav_writer, writing_of
 from pnet_tf.files import temporary_beside
 from pnet_tf.loudness import LoudnessMeter
 from pnet_tf.render import Performance, Piece, Settings, performance_of
@@ -84,10 +84,8 @@ def _temporary_wav(out: Path) -> Iterator[Path]:
     Raises:
       InputError: none can be made.
     """
-    try:
+    with writing_of(out):
         path = temporary_beside(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot write the sound ({error.strerror}); is the disk full?") from error
     try:
         yield path
     finally:
@@ -115,6 +113,8 @@ def stream_performance(
         yield from (sound for sound in sounds if len(sound))
         return
     known = voice.loudness_lufs is not None
+    if not known:
+        logging.warning("the voice does not say how loud it plays, so the stream keeps its level; export it again")
     gain_db = mastering.gain_to_loudness_db(from_lufs=voice.loudness_lufs, to_lufs=loudness_lufs) if known else 0.0
     level = mastering.StreamLevel(voice.spec.sample_rate_hz, gain_db)
     for sound in sounds:

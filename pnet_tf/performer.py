@@ -21,9 +21,7 @@ _VOICES = pathlib.Path(__file__).parent / "voices"
 class Settings:
     """How to perform; fields as the flags of `perform`; `semitones` None for `--transpose=auto`, `loudness_lufs` for none."""
 
-    iterations: int = 32
-    seed: int = 0
-    phase_start: str = "spsi"
+    sound: render.Settings = render.Settings()
     loudness_lufs: float | None = perform_sound.LOUDNESS_LUFS
     tempo: float = 1.0
     semitones: int | None = 0
@@ -93,7 +91,7 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
             piece,
             voice,
             task.out,
-            settings=render.Settings(settings.iterations, settings.seed, settings.phase_start),
+            settings=settings.sound,
             loudness_lufs=settings.loudness_lufs,
             keep_beginning=task.plot is not None,
             progress=bar.update,
@@ -105,7 +103,7 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
             score=moved,
             roll=written.beginning.pianoroll,
             log_power=written.beginning.log_power,
-            waveform=written.beginning.waveform,
+            waveform=written.beginning.waveform * 10 ** (written.mastered.gain_db / 20),
             spec=voice.spec,
             title=f"{moved.name}, {voice.instrument}",
             total_sec=seconds,

@@ -1,7 +1,7 @@
 """Score and voice to sound, block by block: windows drawn, joined in log power, gated, and inverted without a seam."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -36,26 +36,11 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """A part of a performance. The sound comes some frames later than what it was made from.
-
-    Attributes:
-      waveform: float32 [samples] at the spec's rate; may be empty.
-      log_power: float32 [frames, bins], what is sounded.
-      pianoroll: int8 [frames, n_pitches], what the network was given.
-    """
-
-    waveform: np.ndarray
-    log_power: np.ndarray
-    pianoroll: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
 class Performance:
-    """A performed score.
+    """A performed score, or a block of it, in which the sound comes some frames later than what it is made from.
 
     Attributes:
-      waveform: float32 [samples] at the spec's rate.
+      waveform: float32 [samples] at the spec's rate; of a block, may be empty.
       log_power: float32 [frames, bins], what is sounded.
       pianoroll: int8 [frames, n_pitches], what the network was given.
     """
@@ -65,16 +50,13 @@ class Performance:
     pianoroll: np.ndarray
 
 
-def perform(
-    score: Score, voice: Voice, *, settings: Settings = Settings(), say: Callable[[str], None] | None = None
-) -> Performance:
+def perform(score: Score, voice: Voice, *, settings: Settings = Settings()) -> Performance:
     """Performs a score, and holds all of it in memory: 700 kB a second.
 
     Args:
       score: notes in seconds.
       voice: from `savedmodel.open_voice`.
       settings: how it becomes sound.
-      say: called with a short text before it begins.
 
     Returns:
       The sound, from the score's second 0 to `TAIL_SEC` after its last note.
@@ -82,15 +64,12 @@ def perform(
     Raises:
       InputError: a pitch outside the roll, or a score without notes.
     """
-    piece = Piece(score, voice)
-    if say is not None:
-        say(f"performing {piece.n_frames} frames, {settings.iterations} iterations")
-    return performance_of(list(piece.blocks(settings)))
+    return performance_of(list(Piece(score, voice).blocks(settings)))
 
 
-def performance_of(blocks: Sequence[Block]) -> Performance:
+def performance_of(blocks: Sequence[Performance]) -> Performance:
     """Neighbouring blocks as one; `waveform` float32 [samples] is shorter than the frames where the last one is missing."""
-    names = [field.name for field in dataclasses.fields(Block)]
+    names = [field.name for field in dataclasses.fields(Performance)]
     return Performance(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
 
 
@@ -110,7 +89,7 @@ class Piece:
         self.n_frames = self._notes.n_frames + round(TAIL_SEC * voice.spec.frame_rate_hz)
         self.n_samples = voice.spec.n_samples(self.n_frames)
 
-    def blocks(self, settings: Settings = Settings()) -> Iterator[Block]:
+    def blocks(self, settings: Settings = Settings()) -> Iterator[Performance]:
         """Performs it.
 
         Args:
@@ -128,9 +107,9 @@ class Piece:
             frames = slice(first, first + len(drawn))
             log_power = _gated(drawn[None], gain[None, frames]).numpy()[0]
             pianoroll = roll.rolls_from_frames(self._notes, spec, start_frame=first, n_frames=len(drawn)).pianoroll
-            yield Block(inverter.add(log_power), log_power, pianoroll)
+            yield Performance(inverter.add(log_power), log_power, pianoroll)
             first += len(drawn)
-        yield Block(inverter.finish(), log_power[:0], pianoroll[:0])
+        yield Performance(inverter.finish(), log_power[:0], pianoroll[:0])
 
     def log_power(self) -> Iterator[np.ndarray]:
         """What the network draws, before the gate: float32 [frames, bins], from start to end."""

@@ -113,3 +113,15 @@ def test_a_disk_that_is_full_in_truth_leaves_nothing_behind(tmp_path, blocks):
     assert done.stderr.startswith(f"InputError: {tmp_path / 'out.wav'}: cannot write the sound (")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+def test_16_bit_samples_are_the_nearest_and_silence_stays_silent(tmp_path):
+    """libsndfile alone rounds down: half a step of offset, and -1 where there is next to nothing."""
+    steps = np.array([-1e-3, 1e-3, 0.6, 0.99, -0.01, -0.4, -0.6, 32767, -32768])
+    waveform = (steps / 32768).astype(np.float32)
+    with audio_file.open_wav_writer(tmp_path / "blocks.wav", 44100) as writer:
+        writer.write(waveform)
+    audio_file.write_wav(tmp_path / "whole.wav", waveform, FeatureSpec())
+    for name in ("blocks.wav", "whole.wav"):
+        samples, _ = soundfile.read(tmp_path / name, dtype="int16")
+        assert samples.tolist() == [0, 0, 1, 1, 0, 0, -1, 32767, -32768]

@@ -2,11 +2,15 @@
 
 import types
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
-from pnet_tf import bench_made_up, bench_phase
+from pnet_tf import bench_made_up, bench_phase, stft
+from pnet_tf.errors import InputError
+from pnet_tf.metrics_sound import Sound
 from pnet_tf.spec import FeatureSpec
 
 SPEC = FeatureSpec()
@@ -33,11 +37,25 @@ def test_figures_stand_beside_librosas_and_a_voice_is_measured_against_what_it_d
     assert all(figures[f"predicted, spsi, 32 iterations: log-mel error against {kind}"] >= 0 for kind in kinds)
 
 
-def test_convergence_is_0_db_for_silence_and_far_below_for_the_sound_itself():
+def test_convergence_is_0_db_for_silence_and_far_below_that_for_the_sound_itself():
     sound = bench_made_up.made_up_sound(bench_made_up.made_up_score(1), SPEC)
-    magnitude = np.sqrt(bench_phase._power(sound, SPEC))  # another hop: only its norm is used
-    assert bench_phase.convergence_db(np.zeros_like(sound), magnitude=magnitude.T, spec=SPEC) == pytest.approx(0, abs=1e-6)
-    import librosa
-
     true = np.abs(librosa.stft(sound, n_fft=SPEC.n_fft, hop_length=SPEC.hop_samples, pad_mode="constant")).T
     assert bench_phase.convergence_db(sound, magnitude=true, spec=SPEC) < -100
+    assert bench_phase.convergence_db(np.zeros_like(sound), magnitude=true, spec=SPEC) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("samples", [np.zeros(90_000), np.full(400, 0.1)])
+def test_what_cannot_be_measured_is_refused(samples, tmp_path):
+    soundfile.write(tmp_path / "x.wav", samples, SPEC.sample_rate_hz)
+    flags = types.SimpleNamespace(audio=str(tmp_path / "x.wav"), seconds=None, rounds=1, model=None, score=None)
+    with pytest.raises(InputError, match="x.wav: .*expected at least 1 s of sound"):
+        bench_phase.measure_phase(flags, tmp_path)
+
+
+def test_the_log_mel_of_a_magnitude_is_that_of_its_sound():
+    sound = bench_made_up.made_up_sound(bench_made_up.made_up_score(1), SPEC)
+    measured = Sound(sound, SPEC)
+    magnitude = tf.abs(stft.stft(tf.constant(measured.waveform[None]), SPEC)).numpy()[0]
+    found = bench_phase._log_mel_of_magnitude(magnitude, SPEC)
+    n = min(len(found), len(measured.log_mel))
+    np.testing.assert_allclose(found[4 : n - 4], measured.log_mel[4 : n - 4], atol=0.1)

@@ -121,6 +121,9 @@ def test_a_magnitude_that_does_not_fit_the_spec_is_refused(shape):
 def test_it_takes_numpy_of_any_precision_and_another_spec():
     spec = FeatureSpec(sample_rate_hz=22050, n_fft=1024, hop_samples=128)
     assert griffin_lim.griffin_lim(np.ones((3, 9, 513)), spec, iterations=1).shape == (3, 8 * 128)
+    assert griffin_lim.griffin_lim(tf.ones([3, 9, 513], tf.float64), spec, iterations=1).dtype == tf.float32
+    with pytest.raises(ValueError, match="magnitude is complex64, expected real numbers"):
+        griffin_lim.griffin_lim(tf.zeros([1, 9, 513], tf.complex64), spec)
 
 
 # --- blocks

@@ -68,11 +68,10 @@ def test_ordinary_music_comes_out_at_the_loudness_asked_for(tmp_path, source, wa
     assert soundfile.info(tmp_path / "out.wav").subtype == "PCM_16"
     assert len(written) == len(music())
     assert np.max(np.abs(written)) <= CEILING
-    assert loudness(written) == pytest.approx(wanted_lufs, abs=0.5)
+    assert loudness(written) == pytest.approx(wanted_lufs, abs=0.15)
     assert done.lufs == pytest.approx(loudness(written), abs=0.01)
     assert done.source_lufs == pytest.approx(loudness(music()), abs=0.01)
-    assert done.gain_db == pytest.approx(wanted_lufs - done.source_lufs)
-    assert done.limited_lu == pytest.approx(wanted_lufs - done.lufs, abs=0.01)
+    assert done.limited_lu == pytest.approx(done.source_lufs + done.gain_db - done.lufs, abs=0.01)
     assert caplog.text == ""
 
 
@@ -173,10 +172,13 @@ def test_samples_that_are_no_numbers_are_not_written(tmp_path, source_lufs):
     assert os.listdir(tmp_path) == ["source.wav"]
 
 
-def test_the_source_may_be_the_target(tmp_path, source):
-    set_loudness(source, source, loudness_lufs=-23.0)
-    assert loudness(sound(source)) == pytest.approx(-23, abs=0.1)
-    assert os.listdir(tmp_path) == ["source.wav"]
+def test_what_the_limiter_takes_is_made_up_for(tmp_path):
+    """Peaks that cost half a LU: another pass brings it back."""
+    source = performed(tmp_path / "source.wav", music(decay_per_sec=5.0))
+    done = set_loudness(source, tmp_path / "out.wav", loudness_lufs=-16.0)
+    assert done.gain_db > -16.0 - done.source_lufs + 0.1
+    assert loudness(sound(tmp_path / "out.wav")) == pytest.approx(-16, abs=0.15)
+    assert np.abs(sound(tmp_path / "out.wav")).max() <= CEILING
 
 
 def test_a_long_performance_is_not_held(tmp_path, monkeypatch):

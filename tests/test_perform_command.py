@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import soundfile
+from absl import flags as absl_flags
 
 from pnet_tf import command, perform_command
 
@@ -63,6 +65,43 @@ def test_a_folder_of_scores_is_performed_and_a_bad_one_reported(score, tiny_mode
     )
     assert (code, said) == (1, f"1 of 3 scores could not be performed; the others are in {tmp_path / 'out'}")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other.wav", "score.wav"]
+
+
+def test_a_missing_score_among_several_is_reported_and_the_others_performed(score, tiny_model, tmp_path, capsys):
+    arguments = (f"--score={score}", f"--score={tmp_path / 'nope.csv'}", f"--out={tmp_path / 'out'}", "--iterations=1")
+    code, said = failure(capsys, f"--model={tiny_model}", *arguments)
+    assert (code, said) == (1, f"1 of 2 scores could not be performed; the others are in {tmp_path / 'out'}")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["score.wav"]
+
+
+def test_what_the_flags_say_by_themselves_is_what_the_rooms_say():
+    """The flags cannot ask the rooms: those bring TensorFlow."""
+    from pnet_tf import perform_sound, phase_start, render
+
+    flags = absl_flags.FlagValues()
+    perform_command.define_flags(flags)
+    defaults = {name: flags[name].default for name in ("iterations", "seed", "phase_start", "loudness")}
+    assert render.Settings(defaults["iterations"], defaults["seed"], defaults["phase_start"]) == render.Settings()
+    assert float(defaults["loudness"]) == perform_sound.LOUDNESS_LUFS
+    assert tuple(flags["phase_start"].parser.enum_values) == phase_start.PHASE_STARTS
+
+
+def test_sigterm_leaves_nothing_half_written(tiny_model, tmp_path):
+    """In the middle of a long piece, with a file of that name there already."""
+    score, out = tmp_path / "long.csv", tmp_path / "out" / "x.wav"
+    score.write_text(LABELS + "".join(f"{k * 44100},{k * 44100 + 40000},41,60,0,1,Quarter\n" for k in range(3000)))
+    out.parent.mkdir()
+    out.write_text("before")
+    command_line = [sys.executable, "-m", "pnet_tf.perform_command", f"--model={tiny_model}", f"--score={score}", f"--out={out}"]
+    with subprocess.Popen(command_line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size > 100_000 for path in out.parent.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert said.splitlines()[-1].endswith(": terminated")
+    assert {path.name: path.read_text() for path in out.parent.iterdir()} == {"x.wav": "before"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +202,7 @@ def test_a_place_that_cannot_be_written_is_one_line(score, tiny_model, tmp_path,
     code, said = failure(capsys, *common, f"--out={tmp_path / 'file' / 'x.wav'}")
     assert (code, re.sub(r"\(.*\)", "()", said)) == (
         1,
-        f"{tmp_path / 'file' / 'x.wav'}: cannot write the sound (); is the disk full?",
+        f"{tmp_path / 'file' / 'x.wav'}: cannot write the sound (); choose another place",
     )
     code, said = failure(capsys, *common, f"--out={tmp_path / 'x.wav'}", f"--plot={tmp_path / 'file' / 'x.png'}")
     assert code == 1

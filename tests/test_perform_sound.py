@@ -112,10 +112,12 @@ def test_a_stream_has_the_gain_of_the_voices_mean_loudness():
     np.testing.assert_allclose(streamed, as_it_is * 10 ** (6 / 20), rtol=1e-4, atol=1e-6)
 
 
-def test_a_stream_never_goes_over_the_ceiling_and_a_voice_of_unknown_loudness_keeps_its_own():
+def test_a_stream_never_goes_over_the_ceiling_and_a_voice_of_unknown_loudness_keeps_its_own(caplog):
     loud, unknown = voice_of(loudness_lufs=-50.0), voice_of()
     streamed = np.concatenate(list(perform_sound.stream_performance(piece_for(loud), loud, settings=SETTINGS)))
     assert 0.8 < np.abs(streamed).max() <= 10 ** (-1 / 20)
-    kept = np.concatenate(list(perform_sound.stream_performance(piece_for(unknown), unknown, settings=SETTINGS)))
+    with caplog.at_level("WARNING", logger="absl"):
+        kept = np.concatenate(list(perform_sound.stream_performance(piece_for(unknown), unknown, settings=SETTINGS)))
+    assert "does not say how loud it plays" in caplog.text
     own = np.concatenate([block.waveform for block in piece_for(unknown).blocks(SETTINGS)])
     np.testing.assert_array_equal(kept, own)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pnet_tf import audio_file, files, performer, savedmodel
+from pnet_tf import audio_file, files, performer, render, savedmodel
 from pnet_tf.errors import InputError
 from pnet_tf.perform_plan import Task
 from pnet_tf.performer import Settings
@@ -110,7 +110,8 @@ def tasks_of(folder, *names):
 
 
 def test_one_bad_score_is_reported_and_the_rest_performed(tiny_model, tmp_path, caplog):
-    failures = performer.perform_tasks(tasks_of(tmp_path, "a", "bad", "c"), str(tiny_model), Settings(iterations=1))
+    settings = Settings(render.Settings(iterations=1))
+    failures = performer.perform_tasks(tasks_of(tmp_path, "a", "bad", "c"), str(tiny_model), settings)
     assert len(failures) == 1
     assert str(tmp_path / "bad.csv") in str(failures[0])
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [str(failures[0])]
@@ -126,6 +127,6 @@ def test_a_full_disk_leaves_nothing(failing, tiny_model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(audio_file.soundfile.SoundFile if failing == "write" else files.os, failing, full)
-    (failure,) = performer.perform_tasks(tasks_of(tmp_path, "a"), str(tiny_model), Settings(iterations=1))
+    (failure,) = performer.perform_tasks(tasks_of(tmp_path, "a"), str(tiny_model), Settings(render.Settings(iterations=1)))
     assert "a.wav: cannot write the sound (No space left on device)" in str(failure)
     assert list((tmp_path / "out").iterdir()) == []

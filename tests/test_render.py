@@ -57,14 +57,11 @@ def test_a_voice_that_looks_at_single_frames_draws_the_piece_as_in_one_go(second
 
 def test_a_performance_lasts_a_second_longer_than_its_score():
     voice, _ = voice_that(frame_by_frame)
-    said = []
-    settings = render.Settings(iterations=1)
-    performance = render.perform(score_of(60, 62, 64), voice, settings=settings, say=said.append)
+    performance = render.perform(score_of(60, 62, 64), voice, settings=render.Settings(iterations=1))
     n_frames = 259 + 172  # 1.5 s, rounded up, and a second
     assert performance.log_power.shape == (n_frames, SPEC.n_bins)
     assert performance.waveform.shape == ((n_frames - 1) * 256,)
     assert len(performance.waveform) / 44100 == pytest.approx(2.5, abs=0.01)
-    assert said == [f"performing {n_frames} frames, 1 iterations"]
     expected = roll.rolls_from_score(score_of(60, 62, 64), SPEC, n_frames=n_frames)
     np.testing.assert_array_equal(performance.pianoroll, expected.pianoroll)
 
