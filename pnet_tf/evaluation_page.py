@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pnet_tf import audio_file, evaluation_picture
+from pnet_tf import evaluation_picture, wav_file
 from pnet_tf.errors import InputError
 from pnet_tf.evaluation_plan import require_free
 from pnet_tf.evaluation_report import Measured, notes, recording_values, show
@@ -95,7 +95,7 @@ class Page:
         sounds = {}
         for name, sound in excerpts.items():
             stem = f"{len(self._sections) + 1:02d}-{_file_name(measured.name)}-{len(sounds) + 1:02d}-{_file_name(name)}"
-            audio_file.write_wav(self._partial / f"{stem}.wav", sound.waveform, spec)
+            wav_file.write_wav(self._partial / f"{stem}.wav", sound.waveform, spec)
             evaluation_picture.draw_sound(self._partial / f"{stem}.png", sound, score)
             sounds[name] = (f"{stem}.wav", f"{stem}.png", recording_values(measured.tallies[name]))
         heard_sec = min(self._excerpt_sec, measured.seconds)

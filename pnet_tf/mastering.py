@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
-from pnet_tf.audio_file import audio_info, factor_within_full_scale, open_wav_writer, waveform_blocks
+from pnet_tf.audio_file import audio_info, waveform_blocks
 from pnet_tf.limiter import Limiter
 from pnet_tf.loudness import LoudnessMeter
+from pnet_tf.wav_file import factor_within_full_scale, open_wav_writer
 
 # More than that lifts the noise of a network, or of 16 bits, to where music should be.
 MAX_GAIN_DB = 40.0
@@ -80,12 +81,12 @@ def set_loudness(
 ) -> Mastered:
     """Writes a file again as 16-bit WAV with another loudness, whole or not at all.
 
-    Peaks over -1 dBFS after the gain are limited; where that leaves up to 1 LU missing, further passes make up for it. What misses
-    more comes out quieter, and a warning tells the loudness that was measured in the end. What is quieter than
+    Peaks over -1 dBFS after the gain are limited; where that leaves up to 1 LU missing, further passes make up for it. What
+    misses more comes out quieter, and a warning tells the loudness that was measured in the end. What is quieter than
     -60 LUFS may come out quieter too, for the gate at -70 LUFS shut out a part of it while it was measured.
 
     Two things keep their level: what is asked to (`loudness_lufs=None`), and what has no loudness (less than 0.4 s, or
-    silence). As `audio_file.write_wav` does, they are scaled down as a whole where they go beyond full scale, and not limited.
+    silence). As `wav_file.write_wav` does, they are scaled down as a whole where they go beyond full scale, and not limited.
 
     Args:
       source: a WAV file of float samples, mono.

@@ -1,6 +1,5 @@
 """Audio files come in as mono at the spec's rate, in time; damaged ones end in one line; WAVs appear whole or not."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -10,8 +9,7 @@ import pytest
 import soundfile
 
 from pnet_tf import audio_file
-from pnet_tf.audio_file import AudioError, audio_info, read_waveform, resample, write_wav
-from pnet_tf.errors import InputError
+from pnet_tf.audio_file import AudioError, audio_info, read_waveform, resample
 from pnet_tf.spec import FeatureSpec
 
 SPEC = FeatureSpec()
@@ -225,79 +223,6 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path, value):
     samples = tone()
     samples[100] = value
     assert "no numbers" in refused(written(tmp_path / "a.wav", samples, subtype="FLOAT"))
-
-
-# --- writing
-
-
-@pytest.mark.parametrize(("subtype", "tolerance"), [("PCM_16", 2**-15), ("PCM_24", 2**-22), ("FLOAT", 0)])
-def test_a_written_wav_reads_back(tmp_path, subtype, tolerance):
-    path = tmp_path / "new" / "folder" / "out.wav"
-    write_wav(path, tone(), SPEC, subtype=subtype)
-    assert soundfile.info(path).subtype == subtype
-    np.testing.assert_allclose(read_waveform(path, SPEC), tone(), atol=tolerance)
-    assert os.listdir(path.parent) == ["out.wav"]
-
-
-def test_the_name_need_not_end_in_wav_and_an_old_file_is_replaced(tmp_path):
-    (tmp_path / "out.tmp").write_text("old")
-    write_wav(tmp_path / "out.tmp", tone(), SPEC)
-    assert audio_info(tmp_path / "out.tmp").format == "WAV"
-
-
-def test_a_written_file_is_as_readable_as_others(tmp_path):
-    (tmp_path / "other").write_text("")
-    write_wav(tmp_path / "out.wav", tone(), SPEC)
-    assert (tmp_path / "out.wav").stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
-def test_what_would_clip_is_scaled_down_with_a_warning(tmp_path, caplog):
-    caplog.set_level("WARNING", logger="absl")
-    write_wav(tmp_path / "out.wav", 3 * tone(), SPEC, subtype="FLOAT")
-    waveform = read_waveform(tmp_path / "out.wav", SPEC)
-    assert np.max(np.abs(waveform)) == pytest.approx(0.999, abs=1e-6)
-    np.testing.assert_allclose(waveform, tone() * 1.998, atol=1e-4)
-    assert "the peak was 1.5" in caplog.text
-
-
-def test_full_scale_is_left_alone(tmp_path, caplog):
-    write_wav(tmp_path / "out.wav", 2 * tone(), SPEC, subtype="FLOAT")
-    np.testing.assert_array_equal(read_waveform(tmp_path / "out.wav", SPEC), 2 * tone())
-    assert caplog.text == ""
-
-
-def test_samples_that_are_no_numbers_are_not_written(tmp_path):
-    with pytest.raises(AudioError, match="no numbers"):
-        write_wav(tmp_path / "out.wav", np.array([0, np.nan]), SPEC)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), soundfile.LibsndfileError(2)])
-def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, error):
-    def full(file, *_, **__):
-        pathlib.Path(file).write_bytes(b"half")
-        raise error
-
-    monkeypatch.setattr(soundfile, "write", full)
-    with pytest.raises(InputError, match="cannot write the sound"):
-        write_wav(tmp_path / "out.wav", tone(), SPEC)
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_write_that_stops_short_unreported_is_noticed(tmp_path, monkeypatch):
-    whole = soundfile.write
-    monkeypatch.setattr(soundfile, "write", lambda file, samples, *a, **k: whole(file, samples[:-1], *a, **k))
-    (tmp_path / "out.wav").write_text("old")
-    with pytest.raises(InputError, match="44099 of 44100"):
-        write_wav(tmp_path / "out.wav", tone(), SPEC)
-    assert (tmp_path / "out.wav").read_text() == "old"
-    assert os.listdir(tmp_path) == ["out.wav"]
-
-
-def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write"):
-        write_wav(tmp_path / "file" / "out.wav", tone(), SPEC)
 
 
 # --- what is imported

@@ -10,11 +10,12 @@ import pytest
 import soundfile
 
 from pnet_tf import audio_file
-from pnet_tf.audio_file import AudioError, open_wav_writer, write_wav
+from pnet_tf.audio_file import AudioError
 from pnet_tf.errors import InputError
 from pnet_tf.limiter import CEILING_DBFS, Limiter
 from pnet_tf.mastering import MAX_GAIN_DB, StreamLevel, gain_to_loudness_db, set_loudness
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.wav_file import open_wav_writer, write_wav
 
 SPEC = FeatureSpec()
 RATE_HZ = SPEC.sample_rate_hz
