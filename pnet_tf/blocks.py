@@ -11,6 +11,8 @@ from keras import layers, ops
 NEGATIVE_SLOPE = 0.01
 EPSILON = 1e-5
 KERNEL_FRAMES = 3
+# What follows a convolution: the paper's instance norm, or nothing.
+NORMS = ("instance", "none")
 
 
 def whole_precision() -> str:
@@ -108,9 +110,10 @@ class BandConv(layers.Layer):
     a grouped one.
     """
 
-    def __init__(self, n_bands: int, **kwargs: Any) -> None:
+    def __init__(self, n_bands: int, kernel_initializer: str = "glorot_normal", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.n_bands = n_bands
+        self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for a number of channels."""
@@ -120,7 +123,7 @@ class BandConv(layers.Layer):
         width = n_channels // self.n_bands
         self.kernels = [
             self.add_weight(
-                name=f"kernel_{band}", shape=(KERNEL_FRAMES, width, width), initializer="glorot_normal"
+                name=f"kernel_{band}", shape=(KERNEL_FRAMES, width, width), initializer=self.kernel_initializer
             )
             for band in range(self.n_bands)
         ]
@@ -141,48 +144,50 @@ class BandConv(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What the layer is made again from."""
-        return {**super().get_config(), "n_bands": self.n_bands}
+        return {**super().get_config(), "n_bands": self.n_bands, "kernel_initializer": self.kernel_initializer}
 
 
 def convolve(x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_FRAMES) -> Any:
     """A convolution over time: [batch, frames, any] -> [batch, frames, n_channels]."""
-    return _convolution(n_channels, kernel_frames, name=name)(x)
+    return layers.Conv1D(n_channels, kernel_frames, name=name, **_convolution("instance"))(x)
 
 
-def _convolution(n_channels: int, kernel_frames: int, *, name: str) -> layers.Layer:
-    return layers.Conv1D(
-        n_channels,
-        kernel_frames,
-        strides=1,
-        padding="same",
-        kernel_initializer="glorot_normal",
-        bias_initializer="zeros",
-        name=name,
-    )
+def _convolution(norm: str) -> dict[str, Any]:
+    """What all convolutions have in common."""
+    return {"padding": "same", "kernel_initializer": _initializer(norm), "bias_initializer": "zeros"}
 
 
-def _before_norm(layer: layers.Layer, x: Any) -> Any:
-    """Applies a convolution whose output a norm follows, and fixes its bias at 0; shapes as the layer's.
+def _initializer(norm: str) -> str:
+    """The paper's where a norm follows; where none does, one that keeps the variance through a leaky ReLU."""
+    return "glorot_normal" if norm == "instance" else "he_normal"
+
+
+def _before_norm(layer: layers.Layer, x: Any, norm: str) -> Any:
+    """Applies a convolution, and fixes its bias at 0 where an instance norm follows; shapes as the layer's.
 
     The norm takes the mean of each channel away and the bias with it, so its gradient is 0 but for rounding. Adam makes
     steps of full size of that rounding, and in a window without any onset the norms blow it up: trainings that should be
     equal part.
     """
     y = layer(x)
-    layer.bias.trainable = False
+    layer.bias.trainable = norm == "none"
     return y
 
 
-def normalise(x: Any, score: Any, *, level: int, name: str) -> Any:
-    """Instance norm and leaky ReLU at a level where one step is `2 ** level` frames; the shape stays."""
-    x = InstanceNorm(2**level, name=f"{name}_norm")(x, score)
+def normalise(x: Any, score: Any, *, level: int, name: str, norm: str) -> Any:
+    """The norm and leaky ReLU at a level where one step is `2 ** level` frames; the shape stays."""
+    x = _normed(x, score, level=level, name=name, norm=norm)
     return layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, name=f"{name}_act")(x)
 
 
-def conv_norm(x: Any, score: Any, n_channels: int, *, level: int, name: str) -> Any:
-    """Convolution, instance norm, leaky ReLU: [batch, frames, any] -> [batch, frames, n_channels]."""
-    x = _before_norm(_convolution(n_channels, KERNEL_FRAMES, name=name), x)
-    return normalise(x, score, level=level, name=name)
+def _normed(x: Any, score: Any, *, level: int, name: str, norm: str) -> Any:
+    return InstanceNorm(2**level, name=f"{name}_norm")(x, score) if norm == "instance" else x
+
+
+def conv_norm(x: Any, score: Any, n_channels: int, *, level: int, name: str, norm: str = "instance") -> Any:
+    """Convolution, norm, leaky ReLU: [batch, frames, any] -> [batch, frames, n_channels]."""
+    x = _before_norm(layers.Conv1D(n_channels, KERNEL_FRAMES, name=name, **_convolution(norm)), x, norm)
+    return normalise(x, score, level=level, name=name, norm=norm)
 
 
 def halve(x: Any, *, name: str) -> Any:
@@ -190,22 +195,15 @@ def halve(x: Any, *, name: str) -> Any:
     return layers.MaxPooling1D(pool_size=2, strides=2, padding="valid", name=name)(x)
 
 
-def double(x: Any, score: Any, n_channels: int, *, kernel_frames: int, level: int, name: str) -> Any:
+def double(
+    x: Any, score: Any, n_channels: int, *, kernel_frames: int, level: int, name: str, norm: str = "instance"
+) -> Any:
     """Transposed convolution by two, then norm: [batch, frames, any] -> [batch, 2 * frames, n_channels]."""
-    layer = layers.Conv1DTranspose(
-        n_channels,
-        kernel_frames,
-        strides=2,
-        padding="same",
-        kernel_initializer="glorot_normal",
-        bias_initializer="zeros",
-        name=name,
-    )
-    x = _before_norm(layer, x)
-    return normalise(x, score, level=level, name=name)
+    layer = layers.Conv1DTranspose(n_channels, kernel_frames, strides=2, name=name, **_convolution(norm))
+    return normalise(_before_norm(layer, x, norm), score, level=level, name=name, norm=norm)
 
 
-def multi_band_residual(x: Any, score: Any, *, n_bands: int, name: str) -> Any:
+def multi_band_residual(x: Any, score: Any, *, n_bands: int, name: str, norm: str = "instance") -> Any:
     """The TextureNet's block at full frame rate: [batch, frames, channels], the same out.
 
     Each of `n_bands` slices of the channels goes through convolution, norm, leaky ReLU, convolution and norm, and is
@@ -214,9 +212,9 @@ def multi_band_residual(x: Any, score: Any, *, n_bands: int, name: str) -> Any:
 
     Source: Wang & Yang 2019 (arXiv 1811.04357), section 3.3.
     """
-    y = _before_norm(BandConv(n_bands, name=f"{name}_conv1"), x)
-    y = normalise(y, score, level=0, name=f"{name}_conv1")
-    y = _before_norm(BandConv(n_bands, name=f"{name}_conv2"), y)
-    y = InstanceNorm(1, name=f"{name}_conv2_norm")(y, score)
+    y = _before_norm(BandConv(n_bands, _initializer(norm), name=f"{name}_conv1"), x, norm)
+    y = normalise(y, score, level=0, name=f"{name}_conv1", norm=norm)
+    y = _before_norm(BandConv(n_bands, _initializer(norm), name=f"{name}_conv2"), y, norm)
+    y = _normed(y, score, level=0, name=f"{name}_conv2", norm=norm)
     bands = layers.Add(name=f"{name}_bands")([x, y])
     return layers.Add(name=f"{name}_out")([x, bands])

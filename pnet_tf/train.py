@@ -41,6 +41,13 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("preset", "paper", "Plan of the network's layers.", flag_values=flags)
     absl_flags.DEFINE_float("width", 1.0, "Factor on every number of hidden channels.", flag_values=flags)
     absl_flags.DEFINE_list("bands", "2,4,8,16", "Bands of each multi-band residual block.", flag_values=flags)
+    absl_flags.DEFINE_enum(
+        "norm",
+        "instance",
+        ["instance", "none"],
+        "What follows a convolution: instance, the paper's, loses the level over a window; none keeps it.",
+        flag_values=flags,
+    )
 
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
@@ -132,7 +139,7 @@ def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     from pnet_tf import settings, training, unet  # bring TensorFlow
 
     try:
-        config = unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands)
+        config = unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands, norm=flags.norm)
     except InputError as error:
         raise UsageError(str(error)) from error
     if _is_deterministic(flags, has_gpu=bool(tf.config.list_physical_devices("GPU"))):

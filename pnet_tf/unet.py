@@ -40,17 +40,22 @@ class ModelConfig:
       preset: the plan of its layers; `paper` is Wang & Yang's.
       width: factor on every number of hidden channels; 1.0 is the paper's.
       bands: number of bands of each multi-band residual block, in order.
+      norm: what follows a convolution: `instance`, the paper's, which takes the level of each channel away over a window,
+        or `none`, which keeps it and sees no further than the convolutions do.
     """
 
     preset: str = "paper"
     width: float = 1.0
     bands: tuple[int, ...] = (2, 4, 8, 16)
+    norm: str = "instance"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
         object.__setattr__(self, "width", float(self.width))
         if self.preset not in PRESETS:
             raise InputError(f"model config: preset is {self.preset!r}, this version knows {', '.join(PRESETS)}")
+        if self.norm not in blocks.NORMS:
+            raise InputError(f"model config: norm is {self.norm!r}, this version knows {', '.join(blocks.NORMS)}")
         if not 0 < self.width <= 4:
             raise InputError(f"model config: width is {self.width}, expected a number above 0 and at most 4")
         hidden = self.channels(PAPER.decoder[-1][0])
@@ -95,7 +100,7 @@ def _encode_condition(onset_offset: Any, score: Any, config: ModelConfig) -> dic
     for level, full in enumerate(PAPER.condition):
         n_channels = config.channels(full)
         for conv in (1, 2):
-            x = blocks.conv_norm(x, score, n_channels, level=level, name=f"condition{level}_conv{conv}")
+            x = blocks.conv_norm(x, score, n_channels, level=level, name=f"condition{level}_conv{conv}", norm=config.norm)
         x = blocks.halve(x, name=f"condition{level}_pool")
         outputs[level + 1] = x  # [batch, frames / 2**(level + 1), n_channels]
     return outputs
@@ -109,7 +114,7 @@ def _encode(pianoroll: Any, score: Any, config: ModelConfig) -> list[Any]:
         if level:
             x = blocks.halve(x, name=f"encoder{level}_pool")
         for conv in (1, 2):
-            x = blocks.conv_norm(x, score, n_channels, level=level, name=f"encoder{level}_conv{conv}")
+            x = blocks.conv_norm(x, score, n_channels, level=level, name=f"encoder{level}_conv{conv}", norm=config.norm)
         levels.append(x)  # [batch, frames / 2**level, n_channels]
     return levels
 
@@ -120,12 +125,13 @@ def _decode(levels: list[Any], conditions: dict[int, Any], score: Any, config: M
     for step, (full, kernel_frames, condition_level) in enumerate(PAPER.decoder):
         level = len(levels) - 2 - step
         n_channels, name = config.channels(full), f"decoder{level}"
-        x = blocks.double(x, score, n_channels, kernel_frames=kernel_frames, level=level, name=f"{name}_up")
+        same = {"level": level, "norm": config.norm}
+        x = blocks.double(x, score, n_channels, kernel_frames=kernel_frames, name=f"{name}_up", **same)
         x = layers.Concatenate(name=f"{name}_skip")([x, levels[level]])
-        x = blocks.conv_norm(x, score, n_channels, level=level, name=f"{name}_conv1")
+        x = blocks.conv_norm(x, score, n_channels, name=f"{name}_conv1", **same)
         if condition_level is not None:
             x = layers.Concatenate(name=f"{name}_condition")([x, conditions[condition_level]])
-        x = blocks.conv_norm(x, score, n_channels, level=level, name=f"{name}_conv2")
+        x = blocks.conv_norm(x, score, n_channels, name=f"{name}_conv2", **same)
     return x
 
 
@@ -150,7 +156,7 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
     levels = _encode(roll, pianoroll, config)
     x = _decode(levels, conditions, pianoroll, config)  # [batch, padded, channels]
     for index, n_bands in enumerate(config.bands):
-        x = blocks.multi_band_residual(x, pianoroll, n_bands=n_bands, name=f"texture{index}")
+        x = blocks.multi_band_residual(x, pianoroll, n_bands=n_bands, name=f"texture{index}", norm=config.norm)
     x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
     whole = blocks.whole_precision()
     x = layers.LeakyReLU(negative_slope=blocks.NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)

@@ -175,8 +175,14 @@ RULES: dict[str, tuple[Break, ...]] = {
                "unet::norms_and_output_are_never_halves"),
     ),
     "biases before norms stay at 0": (
-        _break("blocks", "layer.bias.trainable = False", "layer.bias.trainable = True",
+        _break("blocks", 'layer.bias.trainable = norm == "none"', "layer.bias.trainable = True",
                "unet::biases_before_norms_are_fixed_and_mean_nothing"),
+    ),
+    "without norms the level is kept and biases learn": (
+        _break("blocks", 'if norm == "instance" else x', "if norm else x",
+               "unet::without_norms_a_window_shows_what_the_whole_shows"),
+        _break("blocks", 'layer.bias.trainable = norm == "none"', "layer.bias.trainable = False",
+               "unet::without_norms_biases_learn_and_the_first_output_is_neither_tiny_nor_huge"),
     ),
     "a checkpoint is whole or not there, and a damaged one gives way": (
         _break("checkpoint", "for path in reversed(paths):", "for path in reversed(paths[-1:]):",
@@ -246,7 +252,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "transposed kernels have 6, 4, 3, 2 frames and keep the time": (
         _break("unet", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
-        _break("blocks", "x = _before_norm(layer, x)", "x = ops.roll(_before_norm(layer, x), 1, axis=1)",
+        _break("blocks", "normalise(_before_norm(layer, x, norm),", "normalise(ops.roll(_before_norm(layer, x, norm), 1, axis=1),",
                "blocks::transposed_convolution_equals_pytorch_at_equal_times"),
     ),
     "bands are independent, and each block adds its input": (

@@ -86,6 +86,36 @@ def test_the_receptive_field_is_no_wider_than_what_windows_of_the_training_lengt
     assert 864 - np.diff(starts).max() >= 2 * furthest
 
 
+def test_without_norms_a_window_shows_what_the_whole_shows():
+    """Beyond the receptive field of the window's ends; instance norms do not have this (docs/results.md, the joins)."""
+    keras.utils.set_random_seed(2)
+    model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 64, norm="none"))
+    rolls, whole = draw(model, 640)
+    window = np.asarray(model({name: value[:, 160:560] for name, value in rolls.items()}))
+    np.testing.assert_allclose(window[:, 128:-128], whole[:, 288:432], atol=1e-4 * np.abs(whole).max())
+    assert np.abs(window[:, 0] - whole[:, 160]).max() > 1e-2
+
+
+def test_without_norms_biases_learn_and_the_first_output_is_neither_tiny_nor_huge():
+    keras.utils.set_random_seed(2)
+    model = unet.build_performance_net(SPEC, ModelConfig(width=1 / 16, norm="none"))
+    assert len(model.trainable_weights) == len(model.weights)
+    assert not [layer for layer in model.layers if isinstance(layer, blocks.InstanceNorm)]
+    assert model.count_params() == unet.build_performance_net(SPEC, ModelConfig(width=1 / 16)).count_params()
+    _, out = draw(model, 64)
+    assert 1e-3 < np.abs(out).std() < 1e3
+
+
+def test_a_norm_that_is_not_known_is_refused():
+    with pytest.raises(InputError, match="norm is 'batch', this version knows instance, none"):
+        ModelConfig(norm="batch")
+
+
+def test_a_config_from_before_there_was_a_norm_has_the_papers():
+    text = '{"preset": "paper", "width": 0.5, "bands": [2, 4]}'
+    assert ModelConfig.from_json(text, where="model_config.json") == ModelConfig(width=0.5, bands=(2, 4), norm="instance")
+
+
 def test_layers_have_names_that_stay(small_model):
     names = [layer.name for layer in small_model.layers if layer.weights]
     assert names[0] == "encoder0_conv1"
