@@ -252,7 +252,8 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "transposed kernels have 6, 4, 3, 2 frames and keep the time": (
         _break("unet", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
-        _break("blocks", "normalise(_before_norm(layer, x, norm),", "normalise(ops.roll(_before_norm(layer, x, norm), 1, axis=1),",
+        _break("blocks", "normalise(_before_norm(layer, x, norm),",
+               "normalise(ops.roll(_before_norm(layer, x, norm), 1, axis=1),",
                "blocks::transposed_convolution_equals_pytorch_at_equal_times"),
     ),
     "bands are independent, and each block adds its input": (
