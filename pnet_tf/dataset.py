@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pnet_tf import records
+from pnet_tf import augmentation, records
 from pnet_tf.errors import InputError
 from pnet_tf.shard_set import ShardSet
 
@@ -141,7 +141,14 @@ def plan_windows(shards: ShardSet, split: str, *, window_frames: int) -> WindowP
 
 
 def training_windows(
-    shards: ShardSet, plan: WindowPlan, *, batch_size: int, seed: int, first_step: int = 0, share: Share = WHOLE
+    shards: ShardSet,
+    plan: WindowPlan,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    share: Share = WHOLE,
+    pitch_shift: int = 0,
 ) -> tf.data.Dataset:
     """Endless batches of training windows from `first_step` on.
 
@@ -155,6 +162,7 @@ def training_windows(
       seed: of the order.
       first_step: global batches to leave out, without reading them.
       share: the part of each global batch that is read; it comes as one batch a device, in their order.
+      pitch_shift: semitones that windows are moved by at most, as `augmentation.draw_semitones` says.
 
     Returns:
       Dicts of `pianoroll` and `onset_offset`, float32 [batch, window_frames, n_pitches], and `log_power`, float32
@@ -163,16 +171,21 @@ def training_windows(
     first_epoch, skipped_rows = divmod(first_step * batch_size, plan.epoch_windows)
 
     def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        """The windows of one epoch as rows, int64 [2] each."""
-        rows = tf.numpy_function(lambda epoch: plan.epoch(seed, int(epoch)), [epoch], tf.int64, stateful=False)
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, [plan.epoch_windows, 2]))
+        """The windows of one epoch as rows of recording, first frame and semitones, int64 [3] each."""
+        rows = tf.numpy_function(lambda epoch: moved_epoch(int(epoch)), [epoch], tf.int64, stateful=False)
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, [plan.epoch_windows, 3]))
+
+    def moved_epoch(epoch: int) -> np.ndarray:
+        """The rows of one epoch, int64 [epoch_windows, 3]."""
+        semitones = augmentation.draw_semitones(seed, epoch, n_windows=plan.epoch_windows, at_most=pitch_shift)
+        return np.concatenate([plan.epoch(seed, epoch), semitones[:, None]], axis=1)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     rows = epochs.flat_map(rows_of).skip(skipped_rows)
     if share.n_workers > 1:
         ours = share.rows(batch_size)
         rows = rows.batch(batch_size, drop_remainder=True).map(lambda batch: batch[ours]).unbatch()
-    windows = _read(rows, shards, plan)
+    windows = _read(rows, shards, plan, are_moved=bool(pitch_shift))
     batches = windows.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
     # Of what may end several machines would ask each other before each batch whether it has.
     return batches.apply(tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY))
@@ -221,8 +234,8 @@ def weighted_windows(
     return joined.batch(share.replica_batch_size(batch_size), drop_remainder=True).prefetch(2)
 
 
-def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan) -> tf.data.Dataset:
-    """Reads the windows that rows of (recording, first frame) name, in parallel and in order."""
+def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan, *, are_moved: bool = False) -> tf.data.Dataset:
+    """Reads the windows that rows of (recording, first frame, semitones if moved) name, in parallel and in order."""
     chunk_frames = shards.manifest.chunk_frames
     entries = shards.manifest.recordings
     paths = tf.constant([str(shards.folder / entry.shard) for entry in entries])
@@ -239,7 +252,8 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan) -> tf.data.
         window = records.parse_chunks(
             chunks, shards.spec, first_frame=first_frame - chunk * chunk_frames, n_frames=plan.window_frames
         )
-        return {name: tf.cast(value, tf.float32) for name, value in window.items()}
+        window = {name: tf.cast(value, tf.float32) for name, value in window.items()}
+        return augmentation.move_pitch(window, row[2], shards.spec) if are_moved else window
 
     return rows.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

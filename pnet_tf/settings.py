@@ -34,6 +34,7 @@ class Settings:
     early_stopping: int = 0
     clip_norm: float = 0.0
     ema_decay: float = 0.0
+    pitch_shift: int = 0
     seed: int = 0
     precision: str = "float32"
     jit: bool = False
@@ -47,7 +48,7 @@ class Settings:
     def what_is_learnt(self) -> dict[str, str | int | float]:
         """The settings that decide what is learnt from the data, by flag name."""
         names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor")
-        names += ("plateau_patience", "clip_norm", "ema_decay", "seed", "precision")
+        names += ("plateau_patience", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 
     def what_all_share(self) -> str:

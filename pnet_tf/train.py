@@ -48,6 +48,7 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
         "What follows a convolution: instance, the paper's, loses the level over a window; none keeps it.",
         flag_values=flags,
     )
+    _integer(flags, "max_channels", None, 1, "Most channels of a hidden layer; by default those of the plan.")
 
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
@@ -65,6 +66,7 @@ def _define_recipe(flags: absl_flags.FlagValues) -> None:
     _integer(flags, "early_stopping", 0, 0, "Validations without a new best before the training ends; 0 for never.")
     _number(flags, "clip_norm", 0.0, "Longest gradient, over all weights together; longer ones are shortened. 0: none is.")
     _number(flags, "ema_decay", 0.0, "Of averaged weights, which then are validated and exported; 0: none.", upper=0.999999)
+    _integer(flags, "pitch_shift", 0, 0, "Semitones that every other training window is moved by at most.", upper=12)
 
 
 def _define_machine(flags: absl_flags.FlagValues) -> None:
@@ -139,7 +141,8 @@ def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     from pnet_tf import settings, training, unet  # bring TensorFlow
 
     try:
-        config = unet.ModelConfig(preset=flags.preset, width=flags.width, bands=bands, norm=flags.norm)
+        names = ("preset", "width", "norm", "max_channels")
+        config = unet.ModelConfig(bands=bands, **{name: flags[name].value for name in names})
     except InputError as error:
         raise UsageError(str(error)) from error
     if _is_deterministic(flags, has_gpu=bool(tf.config.list_physical_devices("GPU"))):

@@ -167,6 +167,7 @@ class Trainer:
             seed=self.settings.seed,
             first_step=self.progress.step,
             share=self.cluster.share,
+            pitch_shift=self.settings.pitch_shift,
         )
         return self.cluster.distribute(windows)
 

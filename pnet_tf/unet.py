@@ -42,12 +42,14 @@ class ModelConfig:
       bands: number of bands of each multi-band residual block, in order.
       norm: what follows a convolution: `instance`, the paper's, which takes the level of each channel away over a window,
         or `none`, which keeps it and sees no further than the convolutions do.
+      max_channels: no layer before the bins has more; None for the plan's own. The paper's bottom has 4096 at width 1.0.
     """
 
     preset: str = "paper"
     width: float = 1.0
     bands: tuple[int, ...] = (2, 4, 8, 16)
     norm: str = "instance"
+    max_channels: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
@@ -58,6 +60,8 @@ class ModelConfig:
             raise InputError(f"model config: norm is {self.norm!r}, this version knows {', '.join(blocks.NORMS)}")
         if not 0 < self.width <= 4:
             raise InputError(f"model config: width is {self.width}, expected a number above 0 and at most 4")
+        if self.max_channels is not None and (type(self.max_channels) is not int or self.max_channels < 1):
+            raise InputError(f"model config: max_channels is {self.max_channels!r}, expected a whole number above 0 or none")
         hidden = self.channels(PAPER.decoder[-1][0])
         wrong = [n for n in self.bands if type(n) is not int or n < 1 or hidden % n]
         if wrong:
@@ -68,7 +72,8 @@ class ModelConfig:
 
     def channels(self, at_full_width: int) -> int:
         """Hidden channels of a layer that has `at_full_width` of them at width 1.0."""
-        return max(1, round(at_full_width * self.width))
+        n_channels = max(1, round(at_full_width * self.width))
+        return n_channels if self.max_channels is None else min(n_channels, self.max_channels)
 
     def to_json(self) -> str:
         """Canonical JSON, with a newline at the end."""

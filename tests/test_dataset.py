@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pnet_tf import dataset, records, splits
+from pnet_tf import augmentation, dataset, records, splits
 from pnet_tf.errors import InputError
 from pnet_tf.shard_set import Manifest, RecordingEntry, ShardSet
 from pnet_tf.spec import FeatureSpec
@@ -220,6 +220,26 @@ def test_every_offset_reads_right_over_every_chunk_border_and_at_the_end(corpus)
     assert [len(batch["log_power"]) for batch in batches] == [100, 90]
     for name, value in expected(wholes, rows).items():
         np.testing.assert_array_equal(np.concatenate([batch[name] for batch in batches]), value)
+
+
+def test_moved_windows_are_the_planned_ones_moved_as_far_as_was_drawn(corpus):
+    """Also where a training goes on, and where two workers share: 16 windows an epoch, batches of 8."""
+    shards, _ = corpus
+    plan = dataset.plan_windows(shards, "train", window_frames=WINDOW)
+    plain = taken(dataset.training_windows(shards, plan, batch_size=8, seed=5), 4)
+    ours = {"batch_size": 8, "seed": 5, "pitch_shift": 2}
+    whole = taken(dataset.training_windows(shards, plan, **ours), 4)
+    semitones = [augmentation.draw_semitones(5, epoch, n_windows=16, at_most=2) for epoch in range(2)]
+    for k, semitone in enumerate(np.concatenate(semitones)):
+        window = {name: tf.constant(value[k % 8]) for name, value in plain[k // 8].items()}
+        for name, value in augmentation.move_pitch(window, tf.constant(semitone), shards.spec).items():
+            np.testing.assert_allclose(whole[k // 8][name][k % 8], value, atol=1e-6)
+    assert_same(taken(dataset.training_windows(shards, plan, **ours, first_step=3), 1), whole[3:])
+    shares = [dataset.Share(index, n_workers=2) for index in range(2)]
+    parts = [taken(dataset.training_windows(shards, plan, **ours, share=share), 4) for share in shares]
+    for step, batch in enumerate(whole):
+        for name, value in batch.items():
+            np.testing.assert_array_equal(np.concatenate([part[step][name] for part in parts]), value)
 
 
 @pytest.mark.parametrize(("n_workers", "n_replicas"), [(1, 2), (2, 1), (3, 1), (2, 3)])

@@ -13,7 +13,7 @@ from pnet_tf import command, train
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 # What a flag file need not say: where things are, and how long or how often without changing what is learnt.
-OPTIONAL = {"data", "instrument", "run_dir", "steps", "log_every", "checkpoint_minutes", "keep", "pictures"}
+OPTIONAL = {"max_channels", "data", "instrument", "run_dir", "steps", "log_every", "checkpoint_minutes", "keep", "pictures"}
 OPTIONAL |= {"profile_steps", "jit", "deterministic"}
 
 
@@ -61,7 +61,7 @@ def test_an_instruments_flag_file_is_the_papers_recipe(name):
 
 
 def test_defaults_of_flags_and_of_settings_agree():
-    from pnet_tf import loss, settings, unet
+    from pnet_tf import blocks, loss, settings, unet
 
     flags = parse("--data=x")
     for field in dataclasses.fields(settings.Settings):
@@ -69,6 +69,8 @@ def test_defaults_of_flags_and_of_settings_agree():
             assert flags[field.name].value == field.default, field.name
     config = unet.ModelConfig()
     assert (flags.preset, flags.width, tuple(map(int, flags.bands))) == (config.preset, config.width, config.bands)
+    assert (flags.norm, flags.max_channels) == (config.norm, config.max_channels)
+    assert flags["norm"].parser.enum_values == list(blocks.NORMS)
     assert flags["strategy"].parser.enum_values == list(settings.STRATEGIES)
     assert flags["precision"].parser.enum_values == list(settings.PRECISIONS)
     assert flags["loss"].parser.enum_values == list(loss.LOSSES)

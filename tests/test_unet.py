@@ -106,6 +106,21 @@ def test_without_norms_biases_learn_and_the_first_output_is_neither_tiny_nor_hug
     assert 1e-3 < np.abs(out).std() < 1e3
 
 
+def test_no_hidden_layer_has_more_than_max_channels():
+    config = ModelConfig(width=1 / 16, max_channels=48, bands=(2, 4, 8))
+    model = unet.build_performance_net(SPEC, config)
+    widths = {layer.name: layer.filters for layer in model.layers if hasattr(layer, "filters")}
+    assert widths.pop("bins") == SPEC.n_bins
+    assert max(widths.values()) == 48
+    assert (widths["encoder0_conv1"], widths["encoder4_conv2"], widths["decoder3_up"]) == (16, 48, 48)
+    assert ModelConfig.from_json(config.to_json(), where="x") == config
+    for wrong in (0, 1.5, "many", True):
+        with pytest.raises(InputError, match="max_channels is .*, expected a whole number above 0"):
+            ModelConfig(max_channels=wrong)
+    with pytest.raises(InputError, match="50 hidden channels .* cannot be split"):
+        ModelConfig(max_channels=50, bands=(4,))
+
+
 def test_a_norm_that_is_not_known_is_refused():
     with pytest.raises(InputError, match="norm is 'batch', this version knows instance, none"):
         ModelConfig(norm="batch")
