@@ -28,6 +28,7 @@ WEIGHTS_NAME = "weights.npz"
 SHIPPED = pathlib.Path(__file__).parent / "voices"
 _FORMAT_VERSION = 1
 _MAX_LUFS = 200
+_REASON_CHARACTERS = 120
 _HALF = np.dtype("<f2")
 # What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
 _DAMAGED = (
@@ -216,7 +217,8 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
     try:
         arrays = _read(path, {name: tuple(variable.shape) for name, variable in variables.items()})
     except _DAMAGED as error:
-        raise InputError(f"{path}: cannot read the weights ({error}); get the voice again, or export it again") from error
+        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]  # numpy's may have several lines
+        raise InputError(f"{path}: cannot read the weights ({reason}); get the voice again, or export it again") from error
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(variable.dtype))
 

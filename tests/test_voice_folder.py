@@ -3,8 +3,12 @@
 import hashlib
 import io
 import json
+import pathlib
 import shutil
 import struct
+import subprocess
+import sys
+import tarfile
 import zipfile
 
 import numpy as np
@@ -15,6 +19,7 @@ from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPEC = FeatureSpec()
 CONFIG = ModelConfig(width=1 / 128, bands=(2,))
 FACTS = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5}
@@ -243,6 +248,29 @@ def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "none")
     with pytest.raises(InputError, match=r"\(none is yet\); make one with tools/export_savedmodel.py"):
         voice_folder.find_voice("oboe")
+
+
+@pytest.mark.parametrize("command", ["bdist_wheel", "sdist"])
+def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
+    """Of a copy of the package with one voice: every file of it, and nothing that lies beside."""
+    tree = tmp_path / "tree"
+    shutil.copytree(whole, tree / "pnet_tf" / "voices" / "oboe")
+    (tree / "pnet_tf" / "voices" / "oboe" / "README.md").write_text("# Oboe\n")
+    (tree / "pnet_tf" / "voices" / "oboe" / ".weights.npz.partial").write_text("x")
+    for path in (*ROOT.glob("pnet_tf/*.py"), *(ROOT / name for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"))):
+        shutil.copy(path, tree / path.relative_to(ROOT))
+    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", command, "--dist-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=tree, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    if command == "sdist":
+        with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+            names = archive.getnames()
+    else:
+        with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+            names = archive.namelist()
+    files = {"feature_spec.json", "model_config.json", "voice.json", "weights.npz", "README.md"}
+    assert {name.rpartition("/")[2] for name in names if "/voices/oboe/" in name} == files
+    assert any(name.endswith("pnet_tf/voice_folder.py") for name in names)
 
 
 def test_each_shipped_voice_can_be_opened():
