@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from pnet_tf import checkpoint, run_folder, trained, unet, voice_folder
+from pnet_tf import checkpoint, run_folder, trained, training, unet, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import Run
+from pnet_tf.settings import Settings
 from pnet_tf.spec import FeatureSpec, SpecMismatchError
 from pnet_tf.unet import ModelConfig
 
@@ -115,3 +116,25 @@ def test_damaged_weights_are_one_line_before_anything_begins(damage, kind, name,
     with pytest.raises(InputError, match=f"{folder}/{name}: ") as refused:
         trained.first_weights(str(folder), SPEC, CONFIG)
     assert "\n" not in str(refused.value)
+
+
+def test_a_run_from_a_voice_that_went_on_learns_what_an_unbroken_one_learns(voice, tiny_shards, tmp_path):
+    """Also when the voice is gone by then."""
+    shutil.copytree(voice, tmp_path / "voice")
+    settings = Settings(
+        *(tiny_shards, tmp_path / "whole", CONFIG),
+        **{"batch_size": 4, "window_frames": 64, "test_every": 100, "strategy": "one", "pictures": 0, "loss": "mae"},
+        **{"precision": "float64", "ema_decay": 0.9, "learning_rate": 1e-4, "init_from": str(tmp_path / "voice")},
+    )
+    parts = dataclasses.replace(settings, run_dir=tmp_path / "parts")
+    assert training.train(dataclasses.replace(settings, steps=3))
+    assert training.train(dataclasses.replace(parts, steps=1))
+    shutil.rmtree(tmp_path / "voice")
+    assert training.train(dataclasses.replace(parts, steps=3))
+    (ours, _), (theirs, _) = (checkpoint.newest_whole(tmp_path / name / "checkpoints", seed=0) for name in ("whole", "parts"))
+    for part in ("model", "averaged"):
+        for name, array in ours[part].items():
+            np.testing.assert_allclose(array, theirs[part][name], atol=1e-6)
+    kernel = "encoder0_conv1/kernel"
+    moved = np.abs(ours["model"][kernel] - np.load(voice / "weights.npz")[kernel]).max()
+    assert 1e-5 < moved < 1e-3

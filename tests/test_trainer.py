@@ -326,34 +326,18 @@ def test_a_signal_saves_and_the_same_run_goes_on(number, settings, monkeypatch, 
     assert list(curves(settings.run_dir)["loss/training"]) == [stopped_at]
 
 
-@pytest.fixture
-def trained_run(settings, tmp_path):
-    """A run folder to begin with, of the quick network: every weight is a tenth."""
-    spec = open_shard_set(settings.data).spec
-    ours = run_folder.Run(tmp_path / "trained", spec, CONFIG, training={}, voice={})
-    run_folder.start_run(ours, flag_text="")
-    values = checkpoint.weights_of(unet.build_performance_net(spec, CONFIG))
-    checkpoint.save_weights(ours.best_weights, {name: np.full_like(array, 0.1) for name, array in values.items()})
-    return ours.folder
-
-
-@pytest.mark.parametrize("begins_with", ["chance", "trained weights"])
-def test_a_run_that_went_on_learns_what_an_unbroken_one_learns(begins_with, settings, trained_run, tmp_path):
-    """Its windows, its optimizer, its averages, its warm-up; what it began with is gone by then."""
+def test_a_run_that_went_on_learns_what_an_unbroken_one_learns(settings, tmp_path):
+    """Its windows, its optimizer, its averages, its warm-up."""
     settings = dataclasses.replace(settings, precision="float64", ema_decay=0.9, warmup_steps=3, test_every=100)
-    if begins_with == "trained weights":
-        settings = dataclasses.replace(settings, init_from=str(trained_run), learning_rate=1e-4)
     (tmp_path / "whole").mkdir()
     whole, parts = (dataclasses.replace(settings, run_dir=tmp_path / name) for name in ("whole", "run"))
     run(dataclasses.replace(whole, steps=5))
     run(dataclasses.replace(parts, steps=2, keep=1))
-    shutil.rmtree(trained_run)
     run(dataclasses.replace(parts, steps=5))
     ours, theirs = build(dataclasses.replace(whole, steps=5)), build(dataclasses.replace(parts, steps=5))
     for name in ("model", "averaged"):
         for mine, other in zip(weights(ours.learner.parts()[name]), weights(theirs.learner.parts()[name]), strict=True):
             np.testing.assert_allclose(mine, other, atol=1e-9)
-            assert begins_with == "chance" or np.abs(mine - 0.1).max() < 1e-3
 
 
 def test_a_signal_during_a_validation_drops_it_and_it_is_made_up_for(settings, monkeypatch):
