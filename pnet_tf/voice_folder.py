@@ -48,16 +48,17 @@ def find_voice(name: str | pathlib.Path) -> pathlib.Path:
     """
     if pathlib.Path(name).is_dir():
         return pathlib.Path(name)
-    shipped = _shipped()
-    if str(name) in shipped:
+    names = shipped()
+    if str(name) in names:
         return SHIPPED / name
     raise InputError(
-        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(shipped) or 'none is yet'}); "
+        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is yet'}); "
         "make one with tools/export_savedmodel.py"
     )
 
 
-def _shipped() -> list[str]:
+def shipped() -> list[str]:
+    """Names of the voices that are in the package."""
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{VOICE_NAME}"))
 
 

@@ -274,7 +274,7 @@ def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
 
 
 def test_each_shipped_voice_can_be_opened():
-    for name in voice_folder._shipped():
+    for name in voice_folder.shipped():
         folder = voice_folder.find_voice(name)
         assert voice_folder.open_folder(folder)[2]["instrument"] == name
         assert (folder / "README.md").exists()
