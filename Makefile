@@ -1,4 +1,4 @@
-# make demo | make test | make test-slow | make lint | make clean
+# make demo | make demo-train | make test | make test-slow | make lint | make clean
 # Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
 
 VENV := .venv
@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo demo-train test test-slow lint clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -36,7 +36,9 @@ $(STAMP):
 	rm -f $(VENV)/ready-*; \
 	touch $@
 
-demo: $(STAMP)
+demo: demo-train
+
+demo-train: $(STAMP)
 	rm -rf work/demo
 	$(PY) tools/make_demo_corpus.py --out=work/demo/corpus
 	$(PY) -m pnet_tf.prepare --instrument=violin --source=work/demo/corpus --out=work/demo/data

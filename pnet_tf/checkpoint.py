@@ -132,10 +132,18 @@ def load_weights(path: pathlib.Path, model: keras.Model) -> None:
     Raises:
       InputError: there is no such file, it is damaged, or it belongs to another network.
     """
+    try:
+        assign_weights(model, read_weights(path))
+    except ValueError as error:
+        raise InputError(f"{path}: cannot read the weights ({error})") from error
+
+
+def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays [...] by name that `save_weights` wrote; raises InputError where there are none, or they are damaged."""
     if not path.exists():
         raise InputError(f"{path}: no weights there; train until the first validation, or give another run folder")
     try:
-        assign_weights(model, _read(path))
+        return _read(path)
     except _DAMAGED as error:
         raise InputError(f"{path}: cannot read the weights ({error})") from error
 

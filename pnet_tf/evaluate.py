@@ -25,7 +25,7 @@ from pnet_tf.remote import path_of
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     absl_flags.DEFINE_multi_string(
-        "model", None, "A SavedModel, or the name of a shipped voice; again, or with commas, for several.",
+        "model", None, "A SavedModel, voice folder or shipped voice; again, or with commas, for several.",
         flag_values=flags, required=True,
     )
     absl_flags.DEFINE_string("source", None, "Recordings with scores, as prepare takes them.", flag_values=flags, required=True)

@@ -10,7 +10,7 @@ import tqdm
 from absl import logging
 
 from pnet_tf import evaluation_controls as controls
-from pnet_tf import evaluation_report, metrics_tally, musicnet, performer, render, savedmodel, soundfont
+from pnet_tf import evaluation_report, metrics_tally, musicnet, render, savedmodel, soundfont, voice_folder
 from pnet_tf.corpus import INSTRUMENTS, Corpus, require_instrument
 from pnet_tf.errors import InputError, UsageError
 from pnet_tf.evaluation_controls import Candidate
@@ -84,7 +84,7 @@ def open_voices(models: Sequence[str]) -> dict[str, Voice]:
       InputError: a model cannot be used.
       UsageError: one is given twice.
     """
-    folders = [performer.find_model(model) for model in models]
+    folders = [voice_folder.find_voice(model) for model in models]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("--model: the same model is given twice")
     ends = [folder.resolve().name for folder in folders]

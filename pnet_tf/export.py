@@ -1,4 +1,4 @@
-"""Run folder to SavedModel: inference alone, explicit signatures, and the spec inside."""
+"""Trained weights to a SavedModel (inference alone, explicit signatures, the spec inside) or to a voice folder."""
 
 import contextlib
 import functools
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from pnet_tf import checkpoint, griffin_lim, hiss_gate, stft, unet
+from pnet_tf import checkpoint, griffin_lim, hiss_gate, stft, voice_folder
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
-from pnet_tf.run_folder import Run, open_run
-from pnet_tf.savedmodel import VOICE_NAME
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.trained import Trained, open_trained
+from pnet_tf.voice_folder import VOICE_NAME
 from pnet_tf.voice_level import loudness_of_voice
 
 _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback duration|Writing fingerprint")
@@ -75,49 +75,84 @@ class ExportedVoice(tf.Module):
         }
 
 
-def export_savedmodel(run_dir: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
-    """Writes the best weights of a run as a SavedModel that loads without this package.
+def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+    """Writes trained weights as a SavedModel that loads without this package.
 
     Args:
-      run_dir: a run folder whose training has had a validation.
+      source: a run folder whose training has had a validation, a voice folder, or the name of a shipped voice.
       out: the SavedModel; must not exist, or be an empty folder.
 
     Returns:
       `out`.
 
     Raises:
-      InputError: the run cannot be read, or `out` is taken.
+      InputError: the source cannot be read, or `out` is taken.
     """
-    run = open_run(run_dir)
+    trained, model = _open_for(source, out)
+    with _appearing_whole(out) as (partial, scratch):
+        voice = _voice_in(scratch, model, trained.spec)
+        facts = dict(trained.facts) | {"loudness_lufs": _loudness(voice, trained)}
+        (scratch / VOICE_NAME).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        with _tensorflow_quiet():
+            tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
+    return out
+
+
+def export_voice(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+    """Writes trained weights as a voice folder, in float16; arguments, result and errors as `export_savedmodel`."""
+    trained, model = _open_for(source, out)
+    with _appearing_whole(out) as (partial, scratch):
+        partial.mkdir()
+        voice_folder.write_weights(partial, checkpoint.weights_of(model))
+        voice_folder.load_weights(partial, model)  # what is measured is what will sound
+        facts = dict(trained.facts) | {"loudness_lufs": _loudness(_voice_in(scratch, model, trained.spec), trained)}
+        voice_folder.write_facts(partial, trained.spec, trained.config, facts)
+    return out
+
+
+def _open_for(source: str | pathlib.Path, out: pathlib.Path) -> tuple[Trained, keras.Model]:
+    """What is exported, and its network; raises InputError where it cannot be read, or where `out` is taken."""
+    trained = open_trained(source)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
-    model = model_of_run(run)
+    return trained, trained.build()
+
+
+@contextlib.contextmanager
+def _appearing_whole(out: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """A folder to be made in the block, which is `out` at its end, and one that is gone then; after an error both are.
+
+    Raises:
+      InputError: the folder of `out` cannot be made.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{out}: cannot make its folder ({error.strerror}); give another --out") from error
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as together:
         # The folders are named apart: SavedModel copies each asset by its file name.
-        assets, partial = pathlib.Path(scratch, "facts"), pathlib.Path(scratch, "model")
-        assets.mkdir()
-        (assets / spec_room.FILE_NAME).write_text(run.spec.to_json(), encoding="utf-8")
-        (assets / VOICE_NAME).touch()
-        voice = ExportedVoice(model, run.spec, assets)
-        facts = dict(run.voice) | {"loudness_lufs": _loudness(voice, run)}
-        (assets / VOICE_NAME).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        with _tensorflow_quiet():
-            tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
+        scratch, partial = pathlib.Path(together, "facts"), pathlib.Path(together, "whole")
+        scratch.mkdir()
+        yield partial, scratch
         if out.is_dir():
             out.rmdir()
         os.replace(partial, out)
-    return out
 
 
-def _loudness(voice: ExportedVoice, run: Run) -> float | None:
-    """Mean loudness of what the voice plays, LUFS to a hundredth."""
+def _voice_in(scratch: pathlib.Path, model: keras.Model, spec: FeatureSpec) -> ExportedVoice:
+    """A voice whose assets lie in `scratch`; what the voice is, is still to be written there."""
+    (scratch / spec_room.FILE_NAME).write_text(spec.to_json(), encoding="utf-8")
+    (scratch / VOICE_NAME).touch()
+    return ExportedVoice(model, spec, scratch)
+
+
+def _loudness(voice: ExportedVoice, trained: Trained) -> float | None:
+    """Mean loudness of what the voice plays, LUFS to a hundredth; of a voice folder it is known."""
+    if "loudness_lufs" in trained.facts:
+        return trained.facts["loudness_lufs"]
     audio = functools.partial(voice.audio, iterations=tf.constant(_ITERATIONS_TO_MEASURE), seed=tf.constant(0))
-    facts = {name: run.voice[name] for name in ("pitch_frames", "window_frames")}
-    lufs = loudness_of_voice(audio, run.spec, **facts)
+    facts = {name: trained.facts[name] for name in ("pitch_frames", "window_frames")}
+    lufs = loudness_of_voice(audio, trained.spec, **facts)
     return None if lufs is None else round(lufs, 2)
 
 
@@ -135,14 +170,3 @@ def _tensorflow_quiet() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(worth_saying)
-
-
-def model_of_run(run: Run) -> keras.Model:
-    """The network of a run with its best weights.
-
-    Raises:
-      InputError: there are none, or they belong to another network.
-    """
-    model = unet.build_performance_net(run.spec, run.config)
-    checkpoint.load_weights(run.best_weights, model)
-    return model

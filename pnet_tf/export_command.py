@@ -1,6 +1,8 @@
-"""Writes the best weights of a training run as a SavedModel that plain TensorFlow loads, without this package.
+"""Writes trained weights as a SavedModel that plain TensorFlow loads, without this package, or as a voice folder.
 
     python tools/export_savedmodel.py --run_dir=runs/violin --out=models/violin
+
+With --format=voice, as a voice folder: its weights are float16.
 """
 
 import pathlib
@@ -14,20 +16,30 @@ from pnet_tf import command
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
-    absl_flags.DEFINE_string("run_dir", None, "Run folder of a training.", flag_values=flags, required=True)
-    absl_flags.DEFINE_string("out", None, "Folder of the SavedModel; must not exist.", flag_values=flags, required=True)
+    absl_flags.DEFINE_string(
+        "run_dir", None, "Run folder of a training, voice folder, or shipped voice.", flag_values=flags, required=True
+    )
+    absl_flags.DEFINE_string("out", None, "Folder to write; must not exist.", flag_values=flags, required=True)
+    absl_flags.DEFINE_enum(
+        "format",
+        "savedmodel",
+        ["savedmodel", "voice"],
+        "savedmodel: for TensorFlow, with signatures; voice: a voice folder, for this package.",
+        flag_values=flags,
+    )
 
 
 def main(flags: absl_flags.FlagValues) -> None:
     """Exports as the flags say.
 
     Raises:
-      InputError: the run cannot be read, or the folder is taken.
+      InputError: the weights cannot be read, or the folder is taken.
     """
     from pnet_tf import export  # brings TensorFlow
 
+    write = {"savedmodel": export.export_savedmodel, "voice": export.export_voice}[flags.format]
     with command.unwinding_on_sigterm():
-        folder = export.export_savedmodel(pathlib.Path(flags.run_dir), pathlib.Path(flags.out))
+        folder = write(flags.run_dir, pathlib.Path(flags.out))
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
 
 

@@ -14,6 +14,7 @@ from pnet_tf.schedule import Plateau
 from pnet_tf.settings import Settings
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.train_step import make_optimizer
+from pnet_tf.trained import open_trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def build_learner(settings: Settings, spec: FeatureSpec, cluster: Cluster) -> Le
 
 
 def restore_learner(learner: Learner, settings: Settings, folder: pathlib.Path, cluster: Cluster) -> Progress:
-    """Puts the newest whole checkpoint into a learner, in every worker; the chief alone reads files.
+    """Puts the newest whole checkpoint, or else the weights to begin with, into each worker's learner; the chief reads files.
 
     Args:
       learner: as `build_learner` gives it.
@@ -72,7 +73,7 @@ def restore_learner(learner: Learner, settings: Settings, folder: pathlib.Path, 
       How far the training is.
 
     Raises:
-      InputError: no checkpoint can be read, or they belong to another network.
+      InputError: no checkpoint can be read, `settings.init_from` cannot be, or they belong to another network.
     """
     progress = Progress(step=0, plateau=Plateau(settings.learning_rate), seed=settings.seed)
     with cluster.together():
@@ -80,13 +81,22 @@ def restore_learner(learner: Learner, settings: Settings, folder: pathlib.Path, 
         if found:
             progress = found[1]
             _assign(learner, found[0], folder)
+        elif cluster.is_chief and settings.init_from is not None:
+            _begin_with(learner, settings.init_from)
     progress = Progress.from_json(cluster.text_from_chief(progress.to_json()))
-    if progress.step and cluster.n_workers > 1:
+    if (progress.step or settings.init_from is not None) and cluster.n_workers > 1:
         variables = [variable for part in learner.parts().values() for variable in part.variables]
         values = cluster.arrays_from_chief([np.array(keras.ops.convert_to_numpy(variable)) for variable in variables])
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     return progress
+
+
+def _begin_with(learner: Learner, init_from: str) -> None:
+    """Gives a learner trained weights, and its average the same."""
+    open_trained(init_from).load_into(learner.model)
+    if learner.averaged is not None:
+        checkpoint.assign_weights(learner.averaged, checkpoint.weights_of(learner.model))
 
 
 def _assign(learner: Learner, parts: dict[str, dict[str, np.ndarray]], folder: pathlib.Path) -> None:

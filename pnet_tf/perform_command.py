@@ -17,7 +17,7 @@ from pnet_tf.errors import InputError, UsageError
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
-    absl_flags.DEFINE_string("model", None, "A SavedModel, or the name of a shipped voice.", flag_values=flags, required=True)
+    absl_flags.DEFINE_string("model", None, "A SavedModel, a voice folder, or a shipped voice.", flag_values=flags, required=True)
     absl_flags.DEFINE_multi_string(
         "score", None, "A score, or a folder of scores; may be given again.", flag_values=flags, required=True
     )

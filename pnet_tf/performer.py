@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import tqdm
 from absl import logging
 
-from pnet_tf import panels, perform_sound, picture, render, savedmodel
+from pnet_tf import panels, perform_sound, picture, render, savedmodel, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.instruments import RANGES
 from pnet_tf.perform_plan import Task
 from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Score, read_score, scale_tempo, transpose
-
-_VOICES = pathlib.Path(__file__).parent / "voices"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ def perform_tasks(
 
     Args:
       tasks: scores, and where their sound and pictures go.
-      model: folder of a SavedModel, or the name of a shipped voice.
+      model: folder of a SavedModel or of a voice, or the name of a shipped voice.
       settings: how to perform.
       first: the score of the first task, where it has been read already.
 
@@ -45,7 +43,7 @@ def perform_tasks(
     Raises:
       InputError: the model cannot be used.
     """
-    voice = savedmodel.open_voice(find_model(model))
+    voice = savedmodel.open_voice(voice_folder.find_voice(model))
     failures = []
     for index, task in enumerate(tqdm.tqdm(tasks, unit="score", disable=len(tasks) == 1)):
         try:
@@ -56,23 +54,6 @@ def perform_tasks(
                 logging.error("%s", error)
             failures.append(error)
     return failures
-
-
-def find_model(model: str) -> pathlib.Path:
-    """The folder of a SavedModel, by its path or by the name of a shipped voice.
-
-    Raises:
-      InputError: there is neither.
-    """
-    if pathlib.Path(model).is_dir():
-        return pathlib.Path(model)
-    shipped = sorted(path.name for path in _VOICES.iterdir() if path.is_dir()) if _VOICES.is_dir() else []
-    if model in shipped:
-        return _VOICES / model
-    raise InputError(
-        f"{model}: no such folder, and no voice of that name is shipped ({', '.join(shipped) or 'none is yet'}); "
-        "make one with tools/export_savedmodel.py"
-    )
 
 
 def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> None:

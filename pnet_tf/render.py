@@ -133,7 +133,7 @@ class Piece:
                 name: tf.constant(np.stack([getattr(one, name) for one in rolls]), tf.float32)
                 for name in ("pianoroll", "onset_offset")
             }
-            yield from self._voice.model.signatures["spectrogram"](**batch)["log_power"].numpy()
+            yield from self._voice.draw(**batch).numpy()
 
     def _rest_gain(self) -> np.ndarray:
         """How far the gate is open: float32 [frames]."""

@@ -1,24 +1,25 @@
-"""Opening an exported voice: the SavedModel, its spec and what it heard in training."""
+"""Opening a voice, a SavedModel or a voice folder: its spec, what it heard in training, and how it draws."""
 
 import dataclasses
-import json
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from pnet_tf import spec as spec_room
+from pnet_tf import voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
-
-VOICE_NAME = "voice.json"
+from pnet_tf.voice_folder import VOICE_NAME, WEIGHTS_NAME
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """An opened SavedModel.
+    """An opened voice.
 
     Attributes:
-      model: the loaded SavedModel, with `signatures`.
+      draw: the network; from `pianoroll` and `onset_offset`, float32 [batch, frames, n_pitches], both given by name, to log
+        power, float32 [batch, frames, bins].
       spec: its feature spec.
       instrument: what it sounds like.
       pitch_frames: frames in which it heard each MIDI pitch in training, [n_pitches].
@@ -26,7 +27,7 @@ class Voice:
       loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
     """
 
-    model: object
+    draw: Callable[..., tf.Tensor]
     spec: FeatureSpec
     instrument: str
     pitch_frames: tuple[int, ...]
@@ -40,34 +41,44 @@ class Voice:
 
 
 def open_voice(folder: pathlib.Path) -> Voice:
-    """Opens a SavedModel that `tools/export_savedmodel.py` wrote.
+    """Opens what `tools/export_savedmodel.py` wrote, in either format.
 
     Args:
-      folder: the SavedModel.
+      folder: a SavedModel or a voice folder.
 
     Raises:
-      InputError: there is none, it is not one of ours, or it is damaged.
+      InputError: it is neither, it is not one of ours, or it is damaged.
     """
     folder = pathlib.Path(folder)
-    if not (folder / "saved_model.pb").exists():
-        raise InputError(f"{folder}: not a SavedModel (no saved_model.pb); make one with tools/export_savedmodel.py")
+    if (folder / "saved_model.pb").exists():
+        return _open_savedmodel(folder)
+    if voice_folder.is_voice_folder(folder):
+        return _open_folder(folder)
+    raise InputError(
+        f"{folder}: not a SavedModel (no saved_model.pb), nor a voice folder (no {WEIGHTS_NAME}); make one with "
+        "tools/export_savedmodel.py"
+    )
+
+
+def _open_folder(folder: pathlib.Path) -> Voice:
+    spec, config, facts = voice_folder.open_folder(folder)
+    model = voice_folder.model_of_folder(folder, spec, config)
+    rolls = [tf.TensorSpec([None, None, spec.n_pitches], tf.float32, name=name) for name in ("pianoroll", "onset_offset")]
+
+    @tf.function(input_signature=rolls, autograph=False)
+    def draw(pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> tf.Tensor:
+        """As `Voice.draw`: float32 [batch, frames, n_pitches], twice, to float32 [batch, frames, bins]."""
+        return model({"pianoroll": pianoroll, "onset_offset": onset_offset}, training=False)
+
+    return Voice(draw=draw, spec=spec, **facts)
+
+
+def _open_savedmodel(folder: pathlib.Path) -> Voice:
     assets = folder / "assets"
     spec = FeatureSpec.read(assets) if (assets / spec_room.FILE_NAME).exists() else None
     if spec is None:
         raise InputError(f"{folder}: holds no {spec_room.FILE_NAME}; it was not made with tools/export_savedmodel.py")
-    try:
-        fields = json.loads((assets / VOICE_NAME).read_bytes())
-        facts = {
-            "instrument": str(fields["instrument"]),
-            "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
-            "window_frames": int(fields["window_frames"]),
-            "loudness_lufs": None if fields.get("loudness_lufs") is None else float(fields["loudness_lufs"]),
-        }
-        wild = not -200 < (facts["loudness_lufs"] or 0) < 200
-        if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
-            raise ValueError("numbers out of range")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{assets / VOICE_NAME}: cannot read what the voice is ({error!r}); export it again") from error
+    facts = voice_folder.read_facts(assets / VOICE_NAME, spec)
     try:
         model = tf.saved_model.load(str(folder))
     except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
@@ -77,4 +88,9 @@ def open_voice(folder: pathlib.Path) -> Voice:
     drawn = model.signatures["spectrogram"].structured_outputs["log_power"].shape[-1]
     if drawn != spec.n_bins:
         raise InputError(f"{assets / spec_room.FILE_NAME}: has {spec.n_bins} bins, the model draws {drawn}; export it again")
-    return Voice(model=model, spec=spec, **facts)
+
+    def draw(*, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> tf.Tensor:
+        """As `Voice.draw`: float32 [batch, frames, n_pitches], twice, to float32 [batch, frames, bins]."""
+        return model.signatures["spectrogram"](pianoroll=pianoroll, onset_offset=onset_offset)["log_power"]
+
+    return Voice(draw=draw, spec=spec, **facts)

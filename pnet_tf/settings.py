@@ -21,6 +21,7 @@ class Settings:
     run_dir: pathlib.Path
     config: ModelConfig
     instrument: str | None = None
+    init_from: str | None = None
     epochs: int = 300
     steps: int | None = None
     test_every: int = 10
@@ -46,9 +47,9 @@ class Settings:
     profile_steps: tuple[int, int] | None = None
 
     def what_is_learnt(self) -> dict[str, str | int | float]:
-        """The settings that decide what is learnt from the data, by flag name."""
+        """The settings that decide what is learnt from the data, by flag name; of `init_from` the weights count, not the name."""
         names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor")
-        names += ("plateau_patience", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
+        names += ("init_from", "plateau_patience", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 
     def what_all_share(self) -> str:

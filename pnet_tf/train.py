@@ -35,6 +35,9 @@ def _define_places(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("data", None, "The shard set that prepare --out wrote.", flag_values=flags, required=True)
     absl_flags.DEFINE_string("experiment", "default", "Name of the run.", flag_values=flags)
     absl_flags.DEFINE_string("run_dir", None, "Run folder; default: runs/<experiment>.", flag_values=flags)
+    absl_flags.DEFINE_string(
+        "init_from", None, "A run folder, voice folder or shipped voice to begin with, not with chance.", flag_values=flags
+    )
 
 
 def _define_model(flags: absl_flags.FlagValues) -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from pnet_tf import dataset
+from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
-from pnet_tf.run_folder import Run, only_training_in, start_run
+from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
 from pnet_tf.stop_request import StopRequest
-from pnet_tf.trainer import Trainer
+from pnet_tf.trained import first_weights
+from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
 
 _REASON_CHARACTERS = 120
 _GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
@@ -58,12 +60,25 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
 
 
 def _run_of(settings: Settings, shards: ShardSet) -> Run:
+    training = {**settings.what_is_learnt(), "init_from": _first_weights(settings, shards)}
     voice = {
         "instrument": shards.manifest.instrument,
         "pitch_frames": list(shards.manifest.trained_pitch_frames()),
         "window_frames": settings.window_frames,
     }
-    return Run(settings.run_dir, shards.spec, settings.config, training=settings.what_is_learnt(), voice=voice)
+    return Run(settings.run_dir, shards.spec, settings.config, training=training, voice=voice)
+
+
+def _first_weights(settings: Settings, shards: ShardSet) -> dict[str, str] | None:
+    """What the record of a run says of --init_from; a run that has a checkpoint does not need them again."""
+    if settings.init_from is None:
+        return None
+    recorded = open_run(settings.run_dir).training.get("init_from") if (settings.run_dir / RUN_NAME).exists() else None
+    recorded = recorded if isinstance(recorded, dict) else {}
+    if recorded.get("name") == settings.init_from and checkpoints_in(settings.run_dir / CHECKPOINTS_NAME):
+        return recorded
+    found = first_weights(settings.init_from, shards.spec, settings.config)
+    return recorded if recorded.get("sha256") == found["sha256"] else found
 
 
 def _require_instrument(shards: ShardSet, settings: Settings) -> None:

@@ -94,6 +94,16 @@ def tiny_run(tiny_shards, tiny_flags, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_voice(tiny_run, tmp_path_factory):
+    """The voice folder of `tiny_run`; read it only."""
+    from pnet_tf import export_command
+
+    out = tmp_path_factory.mktemp("tiny") / "voice"
+    assert run_command(export_command, "--format=voice", f"--run_dir={tiny_run}", f"--out={out}") == 0
+    return out
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tiny_run, tmp_path_factory):
     """The SavedModel of `tiny_run`; read it only."""
     from pnet_tf import export_command

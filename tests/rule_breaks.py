@@ -313,7 +313,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "a shard set and a SavedModel bring their spec along": (
         _break("shard_set", "spec = FeatureSpec.read(folder)", "spec = FeatureSpec()",
                "shard_set::a_set_has_the_spec_that_it_brings_along"),
-        _break("export", "write_text(run.spec.to_json()", "write_text(FeatureSpec(target_gain=1.0).to_json()",
+        _break("export", "write_text(spec.to_json()", "write_text(FeatureSpec(target_gain=1.0).to_json()",
                "export::spec_and_voice_are_inside_and_each_weight_once"),
         _break("savedmodel", "spec = FeatureSpec.read(assets) if", "spec = FeatureSpec() if",
                "join::a_voice_has_the_spec_that_it_brings_along"),
@@ -335,6 +335,21 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the best checkpoint is that of the lowest validation loss": (
         _break("trainer", "if value < before.best_loss and", "if value != before.best_loss and",
                "trainer::best_weights_schedule_and_checkpoint_follow_the_validations"),
+    ),
+    "a training begins with the weights that it is told to, and goes on with no others": (
+        _break("learner", "elif cluster.is_chief and settings.init_from is not None:", "elif False:",
+               "learner::it_begins_with_the_weights_it_is_told_to_and_so_does_the_average"),
+        _break("training", 'return recorded if recorded.get("sha256") == found["sha256"] else found',
+               "return recorded or found", "training::a_training_goes_on_with_the_same_first_weights_and_with_no_others"),
+    ),
+    "nothing comes in through a voice folder but weights of its network": (
+        _break("voice_folder", "if (found, dtype) != (shape, _HALF):", "if False:",
+               "voice_folder::a_member_that_is_no_such_weight_is_refused_before_its_numbers_are_read"),
+        _break("voice_folder", 'if (found := sha256_of(folder / WEIGHTS_NAME)) != fields.get("weights_sha256"):',
+               'if (found := sha256_of(folder / WEIGHTS_NAME)) == "":',
+               "voice_folder::a_changed_number_is_noticed_by_the_digest_and_by_the_checksum"),
+        _break("voice_folder", "_require_weights_for(folder / WEIGHTS_NAME, spec, config)", "pass",
+               "voice_folder::a_network_far_larger_than_its_weights_is_never_built"),
     ),
     "the tempo map of a MIDI file is exact": (
         _break("score_midi", "* sec_per_tick[index - 1])", "* sec_per_tick[index])",

@@ -236,6 +236,17 @@ def test_two_processes_learn_what_one_learns(environments, one_process, tiny_sha
 
 
 @pytest.mark.slow
+def test_two_processes_begin_with_the_weights_of_the_chief(tiny_voice, tiny_shards, tmp_path):
+    """One step from a voice learns the same."""
+    more = ["--steps=1", "--precision=float64", f"--init_from={tiny_voice}"]
+    train(tiny_shards, tmp_path / "one", *more, "--strategy=one")
+    with Workers(by_tf_config(2), flags_for(tiny_shards, tmp_path / "two", *more)) as workers:
+        said, codes = workers.wait()
+    assert codes == [0, 0], said
+    assert furthest(tmp_path / "one", tmp_path / "two") <= 1e-5
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_asked_to_stop_stops_all_and_they_go_on_together(one_process, tiny_shards, tmp_path):
     """The second of two gets SIGTERM; both save at one step and end well, and ten steps later all is as ever."""
     run_dir = tmp_path / "two"

@@ -25,7 +25,7 @@ def source(tmp_path_factory):
 
 
 def voice_of(instrument="violin", spec=SPEC):
-    return savedmodel.Voice(types.SimpleNamespace(), spec, instrument, (1,) * 128, 64)
+    return savedmodel.Voice(None, spec, instrument, (1,) * 128, 64)
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def play(monkeypatch, tmp_path):
 
     def perform(score, voice, iterations, seed):
         rate = SPEC.sample_rate_hz
-        offset, wrong = voice.model.offset, voice.model.wrong
+        offset, wrong = voice.draw.offset, voice.draw.wrong
         played.append((score.name, seed))
         if wrong == score.name:
             return np.full(100, np.nan, np.float32)
         notes = [(int(n.start_sec * rate), int(n.end_sec * rate), n.pitch + offset) for n in score.notes]
-        noise = 1e-3 * np.random.default_rng(seed if voice.model.random else 0).standard_normal(notes[-1][1])
+        noise = 1e-3 * np.random.default_rng(seed if voice.draw.random else 0).standard_normal(notes[-1][1])
         return (waveform_of(notes, notes[-1][1]) + noise).astype(np.float32)
 
     def make(name, *, offset=0, wrong="", random=False, **fields):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         facts = types.SimpleNamespace(offset=offset, wrong=wrong, random=random)
-        voices[folder] = dataclasses.replace(voice_of(**fields), model=facts)
+        voices[folder] = dataclasses.replace(voice_of(**fields), draw=facts)
         return str(folder)
 
     voices = {}

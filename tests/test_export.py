@@ -15,6 +15,7 @@ from pnet_tf import export, griffin_lim, hiss_gate, savedmodel, stft
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import open_run
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.trained import open_trained
 
 SPEC = FeatureSpec()
 
@@ -29,7 +30,7 @@ def rolls_of(n_frames, *, batch=1, seed=3):
 
 @pytest.fixture(scope="module")
 def model(tiny_run):
-    return export.model_of_run(open_run(tiny_run))
+    return open_trained(tiny_run).build()
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_spec_and_voice_are_inside_and_each_weight_once(tiny_model, tiny_run, lo
     weights = [name for name in names if name.startswith("variables_of_model/")]
     assert sorted({*names} - {*weights}) == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
     reader = tf.train.load_checkpoint(str(tiny_model / "variables" / "variables"))
-    assert sum(reader.get_tensor(name).size for name in weights) == export.model_of_run(run).count_params()
+    assert sum(reader.get_tensor(name).size for name in weights) == open_trained(tiny_run).build().count_params()
 
 
 def test_the_loudness_of_the_voice_is_inside(tiny_run, tmp_path, monkeypatch):

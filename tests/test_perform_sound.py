@@ -1,6 +1,5 @@
 """A piece to a file of a stated loudness, or to a stream, whole or not at all."""
 
-import types
 from fractions import Fraction
 
 import numpy as np
@@ -21,7 +20,7 @@ SETTINGS = render.Settings(iterations=2)
 def voice_of(*, log_power=18.0, loudness_lufs=None):
     """A voice that draws three partials of each note, as loud as it is told to."""
 
-    def spectrogram(pianoroll, onset_offset):
+    def spectrogram(*, pianoroll, onset_offset):
         drawn = np.zeros((*pianoroll.shape[:2], SPEC.n_bins), np.float32)
         for pitch in range(40, 90):
             hz = 440 * 2 ** ((pitch - 69) / 12)
@@ -29,10 +28,9 @@ def voice_of(*, log_power=18.0, loudness_lufs=None):
                 middle = round(k * hz * SPEC.n_fft / SPEC.sample_rate_hz)
                 for offset, less in ((-1, 1.4), (0, 0.0), (1, 1.4)):
                     drawn[:, :, middle + offset] += pianoroll.numpy()[:, :, pitch] * (log_power - less - k)
-        return {"log_power": tf.constant(drawn)}
+        return tf.constant(drawn)
 
-    model = types.SimpleNamespace(signatures={"spectrogram": spectrogram})
-    return savedmodel.Voice(model, SPEC, "violin", (1,) * 128, 864, loudness_lufs)
+    return savedmodel.Voice(spectrogram, SPEC, "violin", (1,) * 128, 864, loudness_lufs)
 
 
 def piece_for(voice, *, n_notes=6, note_sec=Fraction(1, 2)):

@@ -1,13 +1,12 @@
 """Scores are fitted to a voice, what it cannot be expected to play is named, and one bad score does not stop the rest."""
 
-import types
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import soundfile
 
-from pnet_tf import audio_file, files, performer, render, savedmodel
+from pnet_tf import audio_file, export, files, performer, render, savedmodel, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.perform_plan import Task
 from pnet_tf.performer import Settings
@@ -26,7 +25,7 @@ def score_of(*pitches):
 @pytest.fixture
 def voice():
     pitch_frames = tuple(9 if pitch in HEARD else 0 for pitch in range(128))
-    return savedmodel.Voice(types.SimpleNamespace(signatures={}), FeatureSpec(), "violin", pitch_frames, 64)
+    return savedmodel.Voice(None, FeatureSpec(), "violin", pitch_frames, 64)
 
 
 def fit(score, voice, caplog, **settings):
@@ -50,7 +49,7 @@ def test_notes_out_of_range_and_unheard_ones_are_named_once_each(voice, caplog):
 
 
 def test_an_instrument_without_a_known_range_warns_of_the_unheard_alone(voice, caplog):
-    strange = savedmodel.Voice(voice.model, voice.spec, "theremin", voice.pitch_frames, 64)
+    strange = savedmodel.Voice(None, voice.spec, "theremin", voice.pitch_frames, 64)
     assert fit(score_of(20), strange, caplog)[1] == ["piece: never heard by this voice in training: G♯0 (1 note)"]
 
 
@@ -90,16 +89,11 @@ def test_twice_the_tempo_halves_every_time(voice):
     ]
 
 
-def test_a_voice_is_found_by_folder_and_by_name(tmp_path, monkeypatch):
-    (tmp_path / "voices" / "oboe").mkdir(parents=True)
-    monkeypatch.setattr(performer, "_VOICES", tmp_path / "voices")
-    assert performer.find_model(str(tmp_path)) == tmp_path
-    assert performer.find_model("oboe") == tmp_path / "voices" / "oboe"
-    with pytest.raises(InputError, match=r"viola: no such folder, and no voice of that name is shipped \(oboe\)"):
-        performer.find_model("viola")
-    monkeypatch.setattr(performer, "_VOICES", tmp_path / "none")
-    with pytest.raises(InputError, match=r"\(none is yet\); make one with tools/export_savedmodel.py"):
-        performer.find_model("oboe")
+def test_a_shipped_voice_performs_by_its_name(tiny_run, tmp_path, monkeypatch):
+    export.export_voice(tiny_run, tmp_path / "voices" / "oboe")
+    monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "voices")
+    assert performer.perform_tasks(tasks_of(tmp_path, "a"), "oboe", Settings(render.Settings(iterations=1))) == []
+    assert soundfile.info(tmp_path / "out" / "a.wav").frames == (87 + 172 - 1) * 256
 
 
 def tasks_of(folder, *names):

@@ -1,7 +1,6 @@
 """What a performance is, in one piece and in blocks, and the choice of a transposition."""
 
 import dataclasses
-import types
 from fractions import Fraction
 
 import numpy as np
@@ -25,12 +24,11 @@ def voice_that(draw, *, window_frames=64, pitch_frames=(1,) * 128):
     """A voice whose network is a function of the rolls; `shapes` lists what it was given."""
     shapes = []
 
-    def spectrogram(pianoroll, onset_offset):
+    def spectrogram(*, pianoroll, onset_offset):
         shapes.append(tuple(pianoroll.shape))
-        return {"log_power": tf.constant(draw(pianoroll.numpy(), onset_offset.numpy()))}
+        return tf.constant(draw(pianoroll.numpy(), onset_offset.numpy()))
 
-    model = types.SimpleNamespace(signatures={"spectrogram": spectrogram})
-    return savedmodel.Voice(model, SPEC, "violin", pitch_frames, window_frames), shapes
+    return savedmodel.Voice(spectrogram, SPEC, "violin", pitch_frames, window_frames), shapes
 
 
 COLOURS = np.random.default_rng(5).normal(size=(2, SPEC.n_pitches, SPEC.n_bins)).astype(np.float32)

@@ -1,14 +1,23 @@
 """Opening a voice, and saying in one line why something is none."""
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from pnet_tf.errors import InputError
 from pnet_tf.savedmodel import Voice, open_voice
 from pnet_tf.spec import FeatureSpec
+
+
+def rolls_of(n_frames, *, batch):
+    random = np.random.default_rng(3)
+    shape = (batch, n_frames, 128)
+    rolls = {"pianoroll": random.random(shape) < 0.05, "onset_offset": random.integers(-1, 2, shape)}
+    return {name: tf.constant(roll, tf.float32) for name, roll in rolls.items()}
 
 
 def test_a_voice_knows_its_instrument_and_what_it_heard(tiny_model):
@@ -18,16 +27,38 @@ def test_a_voice_knows_its_instrument_and_what_it_heard(tiny_model):
     assert (voice.instrument, voice.window_frames) == ("violin", 64)
     assert voice.heard == {57, 59, 60, 61, 62, 64, 65, 66, 67, 69, 71, 72, 73, 74}
     assert voice.pitch_frames[72] == pytest.approx((0.12 + 0.15 + 0.13) * 44100 / 256, abs=3)
-    assert {"spectrogram", "audio", "inversion"} <= set(voice.model.signatures)
 
 
 def test_heard_are_the_pitches_with_frames():
     assert Voice(None, FeatureSpec(), "violin", (0, 5, 0, 1), 64).heard == {1, 3}
 
 
+@pytest.mark.parametrize(("n_frames", "batch"), [(1, 1), (50, 3), (864, 1)])
+def test_a_voice_folder_draws_what_the_savedmodel_draws(n_frames, batch, tiny_model, tiny_voice):
+    """But for the rounding of its weights to float16."""
+    rolls = rolls_of(n_frames, batch=batch)
+    drawn, expected = (open_voice(folder).draw(**rolls).numpy() for folder in (tiny_voice, tiny_model))
+    assert drawn.shape == (batch, n_frames, 1025) and drawn.dtype == np.float32
+    error = np.sqrt(np.mean((drawn - expected) ** 2))
+    assert error < 0.03 * np.sqrt(np.mean(expected**2)), error
+
+
+def test_a_voice_of_either_format_knows_the_same(tiny_model, tiny_voice):
+    ours, theirs = (dataclasses.replace(open_voice(folder), draw=None) for folder in (tiny_voice, tiny_model))
+    assert ours == theirs
+
+
+def test_a_voice_folder_is_traced_once_whatever_the_lengths(tiny_voice):
+    voice = open_voice(tiny_voice)
+    for n_frames, batch in ((16, 1), (40, 2), (50, 1)):
+        voice.draw(**rolls_of(n_frames, batch=batch))
+    assert voice.draw.experimental_get_tracing_count() == 1
+
+
 def test_what_is_no_voice_says_so(tmp_path):
-    for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(InputError, match="not a SavedModel .*; make one with tools/export_savedmodel.py"):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path, tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(InputError, match="not a SavedModel .*, nor a voice folder .*; make one with tools/export"):
             open_voice(folder)
 
 
@@ -44,8 +75,10 @@ def test_a_savedmodel_of_another_program_says_so(copy):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "[" * 100_000, '{"instrument": "x", "pitch_frames": 3, "window_frames": 64}']
-    + [json.dumps({"instrument": "x", "pitch_frames": [1] * n, "window_frames": w}) for n, w in ((128, 0), (3, 64))],
+    ["", "[]", "{}", "3", "[" * 100_000, '{"instrument": "x", "pitch_frames": [1e999], "window_frames": 64}']
+    + ['{"instrument": "x", "pitch_frames": 3, "window_frames": 64}']
+    + [json.dumps({"instrument": "x", "pitch_frames": [1] * n, "window_frames": w}) for n, w in ((128, 0), (3, 64))]
+    + [json.dumps({"instrument": "x", "pitch_frames": [-1] * 128, "window_frames": 64})],
 )
 def test_damaged_facts_about_the_voice_are_named(copy, text):
     (copy / "assets" / "voice.json").write_text(text)

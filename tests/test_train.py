@@ -13,8 +13,8 @@ from pnet_tf import command, train
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 # What a flag file need not say: where things are, and how long or how often without changing what is learnt.
-OPTIONAL = {"max_channels", "data", "instrument", "run_dir", "steps", "log_every", "checkpoint_minutes", "keep", "pictures"}
-OPTIONAL |= {"profile_steps", "jit", "deterministic"}
+OPTIONAL = {"data", "instrument", "run_dir", "init_from", "steps", "log_every", "checkpoint_minutes", "keep", "pictures"}
+OPTIONAL |= {"max_channels", "profile_steps", "jit", "deterministic"}
 
 
 def parse(*arguments):

@@ -5,11 +5,23 @@ import functools
 import math
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from event_files import curves, events_of
 
-from pnet_tf import dataset, loss, run_folder, trainer, training, unet
+from pnet_tf import (
+    checkpoint,
+    dataset,
+    loss,
+    run_folder,
+    schedule,
+    train_step,
+    trainer,
+    training,
+    unet,
+    voice_folder,
+)
 from pnet_tf.cluster import Cluster
 from pnet_tf.errors import InputError
 from pnet_tf.settings import Settings
@@ -115,6 +127,78 @@ def test_every_loss_that_the_flag_offers_can_be_trained_with():
     fields = {field.name for field in dataclasses.fields(Settings)}
     partial = functools.partial(Settings, data=None, run_dir=None, config=CONFIG)
     assert set(partial().what_is_learnt()) < fields
+
+
+# --- what is begun with
+
+
+@pytest.fixture
+def begin(settings, tiny_voice, tmp_path, monkeypatch):
+    """Begins a training, or goes on, with a copy of `tiny_voice`, up to its first step; gives back its weights."""
+    seen = {}
+
+    def run(self, *, flag_text):
+        seen.update(checkpoint.weights_of(self.learner.model))
+        assert all(np.array_equal(a, seen[name]) for name, a in checkpoint.weights_of(self.learner.for_use).items())
+
+    def train(**changes):
+        seen.clear()
+        training.train(dataclasses.replace(settings, init_from=str(tmp_path / "voice"), ema_decay=0.9, **changes))
+        return dict(seen)
+
+    shutil.copytree(tiny_voice, tmp_path / "voice")
+    monkeypatch.setattr(trainer.Trainer, "run", run)
+    return train
+
+
+def test_a_training_begins_with_the_weights_of_a_voice_and_keeps_their_digest(begin, settings, tmp_path):
+    first = begin()
+    with np.load(tmp_path / "voice" / "weights.npz") as stored:
+        assert first.keys() == set(stored.files)
+        for name in stored.files:
+            np.testing.assert_array_equal(first[name], stored[name].astype(np.float32))
+    digest = voice_folder.sha256_of(tmp_path / "voice" / "weights.npz")
+    recorded = run_folder.open_run(settings.run_dir).training["init_from"]
+    assert recorded == {"name": str(tmp_path / "voice"), "sha256": digest}
+
+
+def test_a_training_goes_on_with_the_same_first_weights_and_with_no_others(begin, settings, tiny_run, tmp_path):
+    """The same by another name are the same; before there is a checkpoint they are compared, and after it not needed."""
+    first = begin()
+    shutil.copytree(tmp_path / "voice", tmp_path / "moved")
+    again = begin()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    for other in (None, str(tiny_run)):
+        with pytest.raises(InputError, match="was begun with other settings .init_from is .*sha256"):
+            training.train(dataclasses.replace(settings, init_from=other, ema_decay=0.9))
+    training.train(dataclasses.replace(settings, init_from=str(tmp_path / "moved"), ema_decay=0.9))
+    path = tmp_path / "voice" / "weights.npz"
+    voice_folder.write_weights(path.parent, {name: array + 1 for name, array in first.items()})
+    spec, config = open_shard_set(settings.data).spec, settings.config
+    voice_folder.write_facts(path.parent, spec, config, voice_folder.read_facts(path.with_name("voice.json"), spec))
+    with pytest.raises(InputError, match="was begun with other settings .init_from is .*sha256"):
+        begin()
+
+
+def test_a_training_with_a_checkpoint_does_not_look_for_its_first_weights(begin, settings, tmp_path):
+    first = begin()
+    model = unet.build_performance_net(open_shard_set(settings.data).spec, CONFIG)
+    checkpoint.assign_weights(model, {name: array + 1 for name, array in first.items()})
+    optimizer = train_step.make_optimizer(settings.learning_rate, half_gradients=False)
+    optimizer.build(model.trainable_variables)
+    writer = checkpoint.Writer(settings.run_dir / trainer.CHECKPOINTS_NAME, keep=1)
+    parts = {"model": model, "optimizer": optimizer, "averaged": model}
+    writer.save_checkpoint(parts, checkpoint.Progress(3, schedule.Plateau(1e-3)))
+    writer.close()
+    shutil.rmtree(tmp_path / "voice")
+    again = begin()
+    assert all(np.array_equal(first[name] + 1, again[name]) for name in first)
+
+
+def test_first_weights_of_another_network_are_refused_before_the_run_begins(begin, settings):
+    with pytest.raises(InputError, match=r"another network \(bands is \(2,\) here and \(2, 4\) there\)"):
+        begin(config=unet.ModelConfig(width=1 / 64, bands=(2,)))
+    assert not settings.run_dir.exists()
 
 
 # --- what is shown

@@ -1,0 +1,99 @@
+"""Trained weights to go on from, wherever they are: the best of a run folder, a voice folder, or a shipped voice."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from pnet_tf import checkpoint, unet, voice_folder
+from pnet_tf.errors import InputError
+from pnet_tf.run_folder import RUN_NAME, open_run
+from pnet_tf.spec import FeatureSpec, require_same
+from pnet_tf.unet import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network, not read yet.
+
+    Attributes:
+      folder: a run folder or a voice folder.
+      weights: its file of weights.
+      spec: of what it was trained on.
+      config: of the network.
+      facts: what it sounds like: `instrument`, `pitch_frames`, `window_frames`, and where it was measured `loudness_lufs`.
+    """
+
+    folder: pathlib.Path
+    weights: pathlib.Path
+    spec: FeatureSpec
+    config: ModelConfig
+    facts: Mapping[str, Any]
+
+    def build(self) -> keras.Model:
+        """The network with these weights; raises InputError where they are missing, damaged, or those of another network."""
+        if voice_folder.is_voice_folder(self.folder):
+            return voice_folder.model_of_folder(self.folder, self.spec, self.config)
+        model = unet.build_performance_net(self.spec, self.config)
+        self.load_into(model)
+        return model
+
+    def load_into(self, model: keras.Model) -> None:
+        """Gives a model these weights, in its own precision; raises as `build`."""
+        if voice_folder.is_voice_folder(self.folder):
+            voice_folder.load_weights(self.folder, model)
+        else:
+            checkpoint.load_weights(self.weights, model)
+
+
+def open_trained(name: str | pathlib.Path) -> Trained:
+    """Finds trained weights.
+
+    Args:
+      name: a run folder, a voice folder, or the name of a shipped voice.
+
+    Raises:
+      InputError: it is none of these, or what belongs to it is missing or damaged.
+    """
+    folder = voice_folder.find_voice(name)
+    if (folder / RUN_NAME).exists():
+        run = open_run(folder)
+        return Trained(folder, run.best_weights, run.spec, run.config, run.voice)
+    if voice_folder.is_voice_folder(folder):
+        return Trained(folder, folder / voice_folder.WEIGHTS_NAME, *voice_folder.open_folder(folder))
+    raise InputError(
+        f"{folder}: neither a run folder (no {RUN_NAME}) nor a voice folder (no {voice_folder.VOICE_NAME}); give the "
+        "--run_dir of a training, or a voice"
+    )
+
+
+def first_weights(name: str, spec: FeatureSpec, config: ModelConfig) -> dict[str, str]:
+    """What a training that begins with trained weights keeps of them in its record.
+
+    Args:
+      name: as for `open_trained`.
+      spec: of the data that is trained on.
+      config: of the network that is trained.
+
+    Returns:
+      `name`, and `sha256` of the file of weights.
+
+    Raises:
+      SpecMismatchError: they were trained on data of another spec.
+      InputError: they belong to another network, or cannot be read.
+    """
+    source = open_trained(name)
+    require_same(spec, source.spec, our_place="the data", their_place=str(source.folder))
+    theirs = dataclasses.asdict(source.config)
+    different = [
+        f"{field} is {value!r} here and {theirs.get(field)!r} there"
+        for field, value in dataclasses.asdict(config).items()
+        if value != theirs.get(field)
+    ]
+    if different:
+        raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its --preset, --width and --bands")
+    if source.weights.name != voice_folder.WEIGHTS_NAME:
+        checkpoint.read_weights(source.weights)  # each array has a checksum, the file has none yet
+    return {"name": name, "sha256": voice_folder.sha256_of(source.weights)}

@@ -1,0 +1,268 @@
+"""The voice folder, the form in which trained voices are shipped: small, plain to read, one weight file for every runtime.
+
+    feature_spec.json  model_config.json  voice.json  weights.npz  README.md (for people; never read)
+
+`weights.npz` is an uncompressed NumPy zip of float16 arrays, named by the layers' paths.
+"""
+
+import hashlib
+import json
+import math
+import pathlib
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from pnet_tf import spec as spec_room
+from pnet_tf import unet
+from pnet_tf.errors import InputError
+from pnet_tf.spec import FeatureSpec
+from pnet_tf.unet import PAPER, ModelConfig
+
+VOICE_NAME = "voice.json"
+WEIGHTS_NAME = "weights.npz"
+SHIPPED = pathlib.Path(__file__).parent / "voices"
+_FORMAT_VERSION = 1
+_MAX_LUFS = 200
+_REASON_CHARACTERS = 120
+_HALF = np.dtype("<f2")
+# What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError, ArithmeticError),
+    *(MemoryError, zipfile.BadZipFile, struct.error),
+)
+
+
+# --- which folder
+
+
+def find_voice(name: str | pathlib.Path) -> pathlib.Path:
+    """A folder by its path, or that of a shipped voice by its name.
+
+    Raises:
+      InputError: there is neither.
+    """
+    if pathlib.Path(name).is_dir():
+        return pathlib.Path(name)
+    names = shipped()
+    if str(name) in names:
+        return SHIPPED / name
+    raise InputError(
+        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is yet'}); "
+        "make one with tools/export_savedmodel.py"
+    )
+
+
+def shipped() -> list[str]:
+    """Names of the voices that are in the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{VOICE_NAME}"))
+
+
+def is_voice_folder(folder: pathlib.Path) -> bool:
+    """Whether a folder means to be a voice folder: of a damaged one something may be missing."""
+    return any((folder / name).exists() for name in (VOICE_NAME, WEIGHTS_NAME))
+
+
+# --- what the voice is
+
+
+def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
+    """What a voice is, as a SavedModel's or a voice folder's `voice.json` says it.
+
+    Args:
+      path: of the file.
+      spec: gives the number of pitches.
+
+    Returns:
+      `instrument`; `pitch_frames`, the frames in which it heard each pitch; `window_frames`; `loudness_lufs` or None.
+
+    Raises:
+      InputError: there is none, or it cannot be read.
+    """
+    try:
+        fields = json.loads(path.read_bytes())
+        loudness = fields.get("loudness_lufs")
+        facts = {
+            "instrument": str(fields["instrument"]),
+            "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
+            "window_frames": int(fields["window_frames"]),
+            "loudness_lufs": None if loudness is None else float(loudness),
+        }
+        wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
+        if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
+            raise ValueError("numbers out of range")
+    except (*_DAMAGED, RecursionError) as error:
+        raise InputError(f"{path}: cannot read what the voice is ({error!r}); export it again") from error
+    return facts
+
+
+def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[str, Any]]:
+    """A voice folder's spec, config and facts (as `read_facts`), once its weights are known to be those it was made with.
+
+    Raises:
+      InputError: something is missing, damaged, or was changed.
+    """
+    spec = FeatureSpec.read(folder)
+    facts = read_facts(folder / VOICE_NAME, spec)
+    path = folder / unet.FILE_NAME
+    try:
+        config = ModelConfig.from_json(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the model config ({error.strerror}); export the voice again") from error
+    fields = json.loads((folder / VOICE_NAME).read_bytes())
+    if fields.get("format_version") != _FORMAT_VERSION:
+        raise InputError(
+            f"{folder / VOICE_NAME}: format_version is {fields.get('format_version')!r}, this version reads {_FORMAT_VERSION}"
+        )
+    if (found := sha256_of(folder / WEIGHTS_NAME)) != fields.get("weights_sha256"):
+        raise InputError(
+            f"{folder / WEIGHTS_NAME}: changed or damaged (its SHA-256 is {found[:12]}..., {VOICE_NAME} has "
+            f"{str(fields.get('weights_sha256'))[:12]}...); get the voice again, or export it again"
+        )
+    return spec, config, facts
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """SHA-256 of a file of weights, in hexadecimal.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the weights ({error.strerror})") from error
+
+
+# --- writing
+
+
+def write_weights(folder: pathlib.Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes the weights of a voice, rounded to float16.
+
+    Args:
+      folder: of the voice.
+      weights: arrays of any float type [...] by path, as `checkpoint.weights_of` gives them.
+
+    Raises:
+      InputError: one is too large for float16, or no number.
+    """
+    halves = {}
+    for name, array in weights.items():
+        with np.errstate(over="ignore"):
+            halves[name] = np.ascontiguousarray(array, dtype=_HALF)
+        if not np.isfinite(halves[name]).all():
+            raise InputError(f"{name}: holds numbers that float16 cannot hold (up to {np.abs(array).max():.3g}); train anew")
+    np.savez(folder / WEIGHTS_NAME, **halves)
+
+
+def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, facts: Mapping[str, Any]) -> None:
+    """Writes all of a voice but its weights, which are there already.
+
+    Args:
+      folder: of the voice.
+      spec: of what it was trained on.
+      config: of its network.
+      facts: what it is, as `read_facts` gives it.
+    """
+    named = dict(facts) | {"format_version": _FORMAT_VERSION, "weights_sha256": sha256_of(folder / WEIGHTS_NAME)}
+    (folder / spec_room.FILE_NAME).write_text(spec.to_json(), encoding="utf-8")
+    (folder / unet.FILE_NAME).write_text(config.to_json(), encoding="utf-8")
+    (folder / VOICE_NAME).write_text(json.dumps(named, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+# --- weights
+
+
+def model_of_folder(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> keras.Model:
+    """The network of a voice folder with its weights; the arguments are what `open_folder` gave.
+
+    Raises:
+      InputError: the weights are damaged, or those of another network.
+    """
+    _require_weights_for(folder / WEIGHTS_NAME, spec, config)
+    model = unet.build_performance_net(spec, config)
+    load_weights(folder, model)
+    return model
+
+
+def _require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
+    """Raises InputError where spec or config ask for a network so much larger than its weights that memory might not do.
+
+    The kernels counted are some that every such network has: at the bottom, at the bins and at the pitches.
+    """
+    bottom, first, last = (config.channels(n) for n in (PAPER.encoder[-1], PAPER.encoder[0], PAPER.decoder[-1][0]))
+    n_bytes = _HALF.itemsize * max(bottom * bottom, last * spec.n_bins, first * spec.n_pitches)
+    if (found := path.stat().st_size) < n_bytes:
+        raise InputError(
+            f"{path}: has {found} bytes, and the network of spec and config more than {n_bytes}; get the voice again, or "
+            "export it again"
+        )
+
+
+def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
+    """Reads a voice folder's weights into a model, whatever its precision; each must be there, fit, and be finite.
+
+    Names and shapes are compared before any number is read.
+
+    Raises:
+      InputError: they are damaged, or those of another network.
+    """
+    path = folder / WEIGHTS_NAME
+    variables = {variable.path: variable for variable in model.variables}
+    try:
+        arrays = _read(path, {name: tuple(variable.shape) for name, variable in variables.items()})
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]  # numpy's may have several lines
+        raise InputError(f"{path}: cannot read the weights ({reason}); get the voice again, or export it again") from error
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(variable.dtype))
+
+
+def _read(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Arrays, float16 [...], of exactly these shapes by name; raises one of _DAMAGED for others."""
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise ValueError("two arrays have one name")
+        if different := sorted(set(members) ^ set(shapes)):
+            raise ValueError(f"{len(different)} weights are there or expected alone, {different[0]} for one")
+        for name, shape in shapes.items():
+            _require_shape(archive, members[name], shape)
+        return {name: _read_member(archive, members[name], shape) for name, shape in shapes.items()}
+
+
+def _require_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless a member is stored as it is, and says that it is float16 of this shape."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{info.filename} is compressed")
+    with archive.open(info) as member:
+        found, dtype, n_header = _read_header(member)
+    if (found, dtype) != (shape, _HALF):
+        raise ValueError(f"{info.filename} is {dtype} {list(found)}, expected {_HALF} {list(shape)}")
+    if info.file_size != n_header + math.prod(shape) * _HALF.itemsize:
+        raise ValueError(f"{info.filename} has {info.file_size} bytes")
+
+
+def _read_header(member: Any) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type, and length in bytes of the header of an npy file, which is read up to its numbers."""
+    if (version := np.lib.format.read_magic(member)) != (1, 0):
+        raise ValueError(f"npy version {version}")
+    shape, is_transposed, dtype = np.lib.format.read_array_header_1_0(member)
+    if is_transposed and len(shape) > 1:
+        raise ValueError("an array in Fortran's order")
+    return shape, dtype, member.tell()
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, ...]) -> np.ndarray:
+    with archive.open(info) as member:
+        _read_header(member)
+        array = np.frombuffer(member.read(), _HALF).reshape(shape)  # at its end zipfile has compared the checksum
+    if not np.isfinite(array).all():
+        raise ValueError(f"{info.filename} holds numbers that are none")
+    return array

@@ -1,0 +1,280 @@
+"""A voice folder: small, exact to float16, and nothing damaged or foreign comes in through it."""
+
+import hashlib
+import io
+import json
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from pnet_tf import unet, voice_folder
+from pnet_tf.errors import InputError
+from pnet_tf.spec import FeatureSpec
+from pnet_tf.unet import ModelConfig
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SPEC = FeatureSpec()
+CONFIG = ModelConfig(width=1 / 128, bands=(2,))
+FACTS = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5}
+KERNEL = "encoder0_conv1/kernel"
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Numbers of all sizes that weights have, by path."""
+    random = np.random.default_rng(0)
+    model = unet.build_performance_net(SPEC, CONFIG)
+    return {v.path: random.normal(0, 0.1, v.shape).astype(np.float32) for v in model.variables}
+
+
+@pytest.fixture(scope="module")
+def whole(weights, tmp_path_factory):
+    """A voice folder; read it only."""
+    folder = tmp_path_factory.mktemp("voice")
+    voice_folder.write_weights(folder, weights)
+    voice_folder.write_facts(folder, SPEC, CONFIG, FACTS)
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "voice")
+
+
+def seal(folder):
+    """Makes voice.json name the weights that are there, as someone would who wants them taken."""
+    path = folder / "voice.json"
+    digest = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": digest}))
+
+
+def open_all(folder):
+    return voice_folder.model_of_folder(folder, *voice_folder.open_folder(folder)[:2])
+
+
+def refused(folder, message):
+    with pytest.raises(InputError, match=message) as error:
+        open_all(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+# --- there and back
+
+
+def test_what_was_written_comes_back_as_float16(whole, weights):
+    spec, config, facts = voice_folder.open_folder(whole)
+    assert (spec, config) == (SPEC, CONFIG)
+    assert facts == {**FACTS, "pitch_frames": (2,) * 128}
+    model = voice_folder.model_of_folder(whole, spec, config)
+    for variable in model.variables:
+        assert variable.dtype == "float32"
+        np.testing.assert_array_equal(variable.numpy(), weights[variable.path].astype(np.float16).astype(np.float32))
+
+
+def test_plain_numpy_reads_the_weights_without_pickle(whole, weights):
+    with np.load(whole / "weights.npz", allow_pickle=False) as stored:
+        assert set(stored.files) == set(weights) and KERNEL in stored.files
+        assert {stored[name].dtype for name in stored.files} == {np.dtype("<f2")}
+    size = sum(path.stat().st_size for path in whole.iterdir())
+    assert size < 0.7 * sum(array.nbytes for array in weights.values())
+
+
+def test_the_digest_is_that_which_other_programs_compute(whole):
+    said = json.loads((whole / "voice.json").read_text())["weights_sha256"]
+    assert said == hashlib.sha256((whole / "weights.npz").read_bytes()).hexdigest()
+
+
+def test_the_same_weights_give_the_same_file(whole, weights, tmp_path):
+    voice_folder.write_weights(tmp_path, weights)
+    assert (tmp_path / "weights.npz").read_bytes() == (whole / "weights.npz").read_bytes()
+
+
+@pytest.mark.parametrize("value", [7e4, -1e30, np.inf, np.nan])
+def test_what_float16_cannot_hold_is_named_and_not_written(value, weights, tmp_path):
+    spoilt = {**weights, KERNEL: np.full_like(weights[KERNEL], value)}
+    with pytest.raises(InputError, match=f"{KERNEL}: holds numbers that float16 cannot hold"):
+        voice_folder.write_weights(tmp_path, spoilt)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("name", ["feature_spec.json", "model_config.json", "voice.json", "weights.npz"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "rubbish", "cut", "folder"])
+def test_each_damaged_file_is_one_line(name, damage, folder):
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "gone":
+        path.write_bytes({"empty": b"", "rubbish": b"\xff" * 5000, "cut": content[: len(content) // 2]}[damage])
+    refused(folder, name)
+
+
+def test_without_readme_it_is_whole_and_without_the_digest_it_is_not(folder):
+    path = folder / "voice.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in fields.items() if name != "weights_sha256"}))
+    refused(folder, "weights.npz: changed or damaged")
+    path.write_text(json.dumps({**fields, "format_version": 2}))
+    refused(folder, "format_version is 2, this version reads 1")
+
+
+def test_a_changed_number_is_noticed_by_the_digest_and_by_the_checksum(folder):
+    path = folder / "weights.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refused(folder, "weights.npz: changed or damaged")
+    seal(folder)
+    refused(folder, "weights.npz: cannot read the weights .*CRC")
+
+
+def npy(array, **options):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, **options)
+    return file.getvalue()
+
+
+def header(shape, descr="<f2"):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def rewrite(folder, changes, *, compression=zipfile.ZIP_STORED):
+    """Puts other members into the weights (None: leaves one out), and names them in voice.json."""
+    path = folder / "weights.npz"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members.update(changes)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            if content is not None:
+                archive.writestr(name, content)
+    seal(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "1 weights are there or expected alone, encoder0_conv1/kernel"),
+        (b"", "cannot read the weights"),
+        (b"\x93NUMPY", "cannot read the weights"),
+        (header((1 << 40,)), r"is float16 \[1099511627776\], expected"),
+        (header((2, 3)) + b"\0" * 12, r"is float16 \[2, 3\], expected"),
+        (header((2, 3), "|O"), "is object"),
+        (npy(np.array([{}, []], object), allow_pickle=True), "is object"),
+        (npy(np.zeros((2, 3), np.float32)), "is float32"),
+        (npy(np.zeros((2, 3), np.float16), version=(2, 0)), "npy version"),
+        (npy(np.asfortranarray(np.zeros((2, 3), np.float16))), "Fortran"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 0xFFFF, "cannot read the weights"),
+    ],
+)
+def test_a_member_that_is_no_such_weight_is_refused_before_its_numbers_are_read(content, message, folder):
+    rewrite(folder, {f"{KERNEL}.npy": content})
+    refused(folder, f"weights.npz: .*{message}")
+
+
+def test_numbers_that_are_none_too_few_or_too_many_are_refused(folder, weights):
+    spoilt = weights[KERNEL].astype(np.float16)
+    spoilt.flat[3] = np.nan
+    rewrite(folder, {f"{KERNEL}.npy": npy(spoilt)})
+    refused(folder, "kernel.npy holds numbers that are none")
+    whole = npy(weights[KERNEL].astype(np.float16))
+    for content in (whole[:-2], whole + b"\0\0"):
+        rewrite(folder, {f"{KERNEL}.npy": content})
+        refused(folder, f"kernel.npy has {len(content)} bytes")
+
+
+def test_foreign_members_compressed_ones_and_two_of_one_name_are_refused(folder, whole):
+    rewrite(folder, {"../../evil.npy": b"x"})
+    refused(folder, "1 weights are there or expected alone, ../../evil")
+    shutil.copy(whole / "weights.npz", folder)
+    rewrite(folder, {}, compression=zipfile.ZIP_DEFLATED)
+    refused(folder, "weights.npz: (has|.*is compressed)")
+    shutil.copy(whole / "weights.npz", folder)
+    with zipfile.ZipFile(folder / "weights.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(f"{KERNEL}.npy", b"x")
+    seal(folder)
+    refused(folder, "two arrays have one name")
+
+
+def test_a_member_that_claims_to_be_huge_is_refused(folder):
+    """Its size in the archive's directory is four gigabytes; nothing like it is allocated."""
+    path = folder / "weights.npz"
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02")
+    content[at + 24 : at + 28] = struct.pack("<I", 0xFFFFFFF0)
+    path.write_bytes(content)
+    seal(folder)
+    refused(folder, "weights.npz: cannot read the weights")
+
+
+@pytest.mark.parametrize(("width", "n_fft"), [(4.0, 2048), (1 / 128, 1 << 40)])
+def test_a_network_far_larger_than_its_weights_is_never_built(width, n_fft, folder, monkeypatch):
+    (folder / "model_config.json").write_text(ModelConfig(width=width, bands=(2,)).to_json())
+    (folder / "feature_spec.json").write_text(FeatureSpec(n_fft=n_fft).to_json())
+    monkeypatch.setattr(unet, "build_performance_net", None)
+    refused(folder, "weights.npz: has .* bytes, and the network of spec and config more than")
+
+
+def test_weights_of_another_network_are_refused(folder):
+    (folder / "model_config.json").write_text(ModelConfig(width=1 / 128, bands=(2, 1)).to_json())
+    refused(folder, "weights are there or expected alone")
+
+
+# --- which folder
+
+
+def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "voices" / "oboe")
+    (tmp_path / "voices" / "__pycache__").mkdir()
+    monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "voices")
+    assert voice_folder.find_voice(str(tmp_path)) == tmp_path
+    assert voice_folder.find_voice("oboe") == tmp_path / "voices" / "oboe"
+    for name in ("viola", "../voices/oboe", str(whole / "voice.json")):
+        with pytest.raises(InputError, match=r"no such folder, and no voice of that name is shipped \(oboe\)"):
+            voice_folder.find_voice(name)
+    monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "none")
+    with pytest.raises(InputError, match=r"\(none is yet\); make one with tools/export_savedmodel.py"):
+        voice_folder.find_voice("oboe")
+
+
+@pytest.mark.parametrize("command", ["bdist_wheel", "sdist"])
+def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
+    """Of a copy of the package with one voice: every file of it, and nothing that lies beside."""
+    tree = tmp_path / "tree"
+    shutil.copytree(whole, tree / "pnet_tf" / "voices" / "oboe")
+    (tree / "pnet_tf" / "voices" / "oboe" / "README.md").write_text("# Oboe\n")
+    (tree / "pnet_tf" / "voices" / "oboe" / ".weights.npz.partial").write_text("x")
+    for path in (*ROOT.glob("pnet_tf/*.py"), *(ROOT / name for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"))):
+        shutil.copy(path, tree / path.relative_to(ROOT))
+    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", command, "--dist-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=tree, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    if command == "sdist":
+        with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+            names = archive.getnames()
+    else:
+        with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+            names = archive.namelist()
+    files = {"feature_spec.json", "model_config.json", "voice.json", "weights.npz", "README.md"}
+    assert {name.rpartition("/")[2] for name in names if "/voices/oboe/" in name} == files
+    assert any(name.endswith("pnet_tf/voice_folder.py") for name in names)
+
+
+def test_each_shipped_voice_can_be_opened():
+    for name in voice_folder.shipped():
+        folder = voice_folder.find_voice(name)
+        assert voice_folder.open_folder(folder)[2]["instrument"] == name
+        assert (folder / "README.md").exists()
