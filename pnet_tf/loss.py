@@ -28,3 +28,37 @@ def absolute_error(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
 
 
 LOSSES: dict[str, Loss] = {"mse": squared_error, "mae": absolute_error}
+# Keeps the gradient of a standard deviation finite where a bin does not move.
+_LEAST_VARIANCE = 1e-3
+
+
+def variance_error(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
+    """How far each bin moves too little or too much over the frames: the squared error of its standard deviation.
+
+    What learns the mean of all that a score may sound like moves too little: its loud frames are not loud enough, nor
+    its quiet ones quiet enough.
+
+    Args:
+      target: float32 [batch, frames, bins], log power.
+      prediction: the same shape.
+
+    Returns:
+      float32 [batch], the mean over the bins.
+
+    Source: the global variance of Toda & Tokuda 2007 (IEICE Transactions E90-D 816), here of standard deviations.
+    """
+    ours, theirs = (tf.sqrt(tf.math.reduce_variance(x, axis=1) + _LEAST_VARIANCE) for x in (target, prediction))
+    return tf.reduce_mean(tf.math.squared_difference(ours, theirs), axis=1)
+
+
+def make_loss(name: str, *, variance_weight: float = 0.0) -> Loss:
+    """A loss of `LOSSES`, and the variance error times its weight.
+
+    Args:
+      name: of the loss.
+      variance_weight: 0 adds nothing.
+    """
+    plain = LOSSES[name]
+    if not variance_weight:
+        return plain
+    return lambda target, prediction: plain(target, prediction) + variance_weight * variance_error(target, prediction)

@@ -28,6 +28,7 @@ class Settings:
     batch_size: int = 16
     window_frames: int = 864
     loss: str = "mse"
+    variance_weight: float = 0.0
     learning_rate: float = 1e-3
     warmup_steps: int = 0
     plateau_factor: float = 0.5
@@ -48,7 +49,7 @@ class Settings:
 
     def what_is_learnt(self) -> dict[str, str | int | float]:
         """The settings that decide what is learnt from the data, by flag name; of `init_from` the weights count, not the name."""
-        names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor")
+        names = ("batch_size", "window_frames", "loss", "variance_weight", "learning_rate", "warmup_steps", "plateau_factor")
         names += ("init_from", "plateau_patience", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 

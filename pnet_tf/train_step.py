@@ -68,7 +68,7 @@ def make_train_step(
     Args:
       model: built in the strategy's scope.
       optimizer: from `make_optimizer`, built there too.
-      example_loss: loss of each example, from `loss.LOSSES`.
+      example_loss: loss of each example, from `loss.make_loss`.
       options: how the step is taken.
       strategy: where to compute.
       averaged: a model built as `model` that follows its weights slowly; None for none.

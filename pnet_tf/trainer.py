@@ -66,7 +66,7 @@ class Trainer:
         self._options = train_step.StepOptions(
             settings.batch_size, clip_norm=settings.clip_norm, ema_decay=settings.ema_decay, jit=settings.jit
         )
-        self._example_loss = loss.LOSSES[settings.loss]
+        self._example_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
         self.train_step = train_step.make_train_step(
             self.learner.model,
             self.learner.optimizer,
@@ -362,7 +362,7 @@ class Trainer:
         self.summaries.describe_run(
             flag_text=flag_text, spec=self.shards.spec, config_json=config_json, versions=made_with()
         )
-        if self.validation.plan.epoch_windows and self.settings.loss == "mse":
+        if self.validation.plan.epoch_windows and self._example_loss is loss.squared_error:
             value = self.validation.mean_spectrum_loss(self.plan)
             self._say("validation loss of the mean spectrum per note: %.4f", value)
             self.summaries.curves({"loss/mean_spectrum_per_note": value}, step=step)

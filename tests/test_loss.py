@@ -24,6 +24,37 @@ def test_the_names_of_the_flag_mean_these_losses():
     assert loss.LOSSES == {"mse": loss.squared_error, "mae": loss.absolute_error}
 
 
+def test_variance_error_by_hand():
+    """Over two frames the bins of the first example deviate by 1 and 1 from their means, and by 1 and 1.5 as drawn."""
+    expected = [(0.0 + 0.5**2) / 2, (0.0 + 0.25**2) / 2]
+    np.testing.assert_allclose(loss.variance_error(TARGET, PREDICTION), expected, atol=0.01)
+
+
+def test_a_mean_of_all_that_may_sound_has_too_little_variance_and_the_right_level_none():
+    random = np.random.default_rng(2)
+    target = random.normal(5, 2, (3, 400, 6)).astype(np.float32)
+    flat = np.full_like(target, 5.0)
+    np.testing.assert_allclose(loss.variance_error(target, target), 0, atol=1e-9)
+    np.testing.assert_allclose(loss.variance_error(target, target + 3), 0, atol=1e-6)
+    np.testing.assert_allclose(loss.variance_error(target, flat), 4, rtol=0.15)
+
+
+def test_variance_has_a_gradient_where_nothing_moves():
+    flat = tf.zeros([1, 8, 2])
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        error = loss.variance_error(tf.random.stateless_normal([1, 8, 2], [0, 1]), flat)
+    assert np.isfinite(tape.gradient(error, flat)).all()
+
+
+def test_weights_of_losses_add_up_and_none_leaves_the_loss_as_it_is():
+    assert loss.make_loss("mse") is loss.squared_error
+    assert loss.make_loss("mae", variance_weight=0.0) is loss.absolute_error
+    both = loss.make_loss("mae", variance_weight=3.0)(TARGET, PREDICTION)
+    expected = loss.absolute_error(TARGET, PREDICTION) + 3 * loss.variance_error(TARGET, PREDICTION)
+    np.testing.assert_allclose(both, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("example_loss", loss.LOSSES.values(), ids=loss.LOSSES)
 @pytest.mark.parametrize("sizes", [(5,), (2, 3), (4, 1), (1, 1, 1, 1, 1)])
 def test_the_mean_over_examples_does_not_depend_on_the_split_into_batches(example_loss, sizes):
