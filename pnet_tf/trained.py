@@ -93,7 +93,8 @@ def first_weights(name: str, spec: FeatureSpec, config: ModelConfig) -> dict[str
         if value != theirs.get(field)
     ]
     if different:
-        raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its --preset, --width and --bands")
+        flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config))
+        raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its {flags}")
     if source.weights.name != voice_folder.WEIGHTS_NAME:
         checkpoint.read_weights(source.weights)  # each array has a checksum, the file has none yet
     return {"name": name, "sha256": voice_folder.sha256_of(source.weights)}
