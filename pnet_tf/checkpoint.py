@@ -7,6 +7,7 @@ import os
 import pathlib
 import struct
 import time
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,7 @@ _PROGRESS = "progress"
 # What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
 _DAMAGED = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, ArithmeticError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 Arrays = Mapping[str, np.ndarray]
 

@@ -125,11 +125,13 @@ def _appearing_whole(out: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.
     Raises:
       InputError: the folder of `out` cannot be made.
     """
+    out = out.absolute()  # "." has no name
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{out}: cannot make its folder ({error.strerror}); give another --out") from error
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as together:
+    with beside as together:
         # The folders are named apart: SavedModel copies each asset by its file name.
         scratch, partial = pathlib.Path(together, "facts"), pathlib.Path(together, "whole")
         scratch.mkdir()

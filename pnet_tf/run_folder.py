@@ -25,6 +25,8 @@ RUN_NAME = "run.json"
 FLAGS_NAME = "resolved.flags"
 BEST_WEIGHTS_NAME = "best.weights.npz"
 _PACKAGES = ("tensorflow", "keras", "numpy")
+# What runs were trained with whose record is older than the flag.
+_BEFORE_THERE_WERE = {"variance_weight": 0.0, "pitch_shift": 0, "init_from": None}
 _FIRST_FILES = {spec_room.FILE_NAME, unet.FILE_NAME, FLAGS_NAME}
 
 
@@ -142,7 +144,7 @@ def _require_same_run(theirs: Run, ours: Run) -> None:
             "--experiment"
         )
     mine = {**dataclasses.asdict(ours.config), **ours.training}
-    stored = {**dataclasses.asdict(theirs.config), **theirs.training}
+    stored = {**_BEFORE_THERE_WERE, **dataclasses.asdict(theirs.config), **theirs.training}
     different = [
         f"{name} is {stored.get(name)!r} there and {value!r} now" for name, value in mine.items() if stored.get(name) != value
     ]

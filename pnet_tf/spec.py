@@ -127,7 +127,7 @@ class FeatureSpec:
             raise InputError(f"{where}: not a feature spec of this version (missing {missing}, unknown {unknown})")
         try:
             return cls(**fields)
-        except InputError as error:
+        except (InputError, OverflowError) as error:
             raise InputError(f"{where}: {error}") from error
 
     @classmethod

@@ -139,6 +139,8 @@ def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     for name in ("learning_rate", "variance_weight", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
+    if flags.init_from == "":
+        raise UsageError("--init_from= names nothing: give a run folder, a voice folder or the name of a shipped voice")
     profile_steps = _profile_steps(flags)
     import tensorflow as tf
 

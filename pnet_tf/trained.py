@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from pnet_tf import checkpoint, unet, voice_folder
 from pnet_tf.errors import InputError
@@ -34,7 +35,7 @@ class Trained:
 
     def build(self) -> keras.Model:
         """The network with these weights; raises InputError where they are missing, damaged, or those of another network."""
-        if voice_folder.is_voice_folder(self.folder):
+        if self.weights.name == voice_folder.WEIGHTS_NAME:
             return voice_folder.model_of_folder(self.folder, self.spec, self.config)
         model = unet.build_performance_net(self.spec, self.config)
         self.load_into(model)
@@ -42,7 +43,7 @@ class Trained:
 
     def load_into(self, model: keras.Model) -> None:
         """Gives a model these weights, in its own precision; raises as `build`."""
-        if voice_folder.is_voice_folder(self.folder):
+        if self.weights.name == voice_folder.WEIGHTS_NAME:
             voice_folder.load_weights(self.folder, model)
         else:
             checkpoint.load_weights(self.weights, model)
@@ -95,6 +96,8 @@ def first_weights(name: str, spec: FeatureSpec, config: ModelConfig) -> dict[str
     if different:
         flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config))
         raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its {flags}")
-    if source.weights.name != voice_folder.WEIGHTS_NAME:
-        checkpoint.read_weights(source.weights)  # each array has a checksum, the file has none yet
+    # Before the run folder is begun, which would keep the name of weights that cannot be used.
+    for path, array in checkpoint.weights_of(source.build()).items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{source.weights}: {path} holds numbers that are not finite; begin with other weights")
     return {"name": name, "sha256": voice_folder.sha256_of(source.weights)}

@@ -16,6 +16,7 @@ from pnet_tf.spec import FeatureSpec
 
 FILE_NAME = "model_config.json"
 PRESETS = ("paper",)
+_MOST_BLOCKS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +64,13 @@ class ModelConfig:
         if self.max_channels is not None and (type(self.max_channels) is not int or self.max_channels < 1):
             raise InputError(f"model config: max_channels is {self.max_channels!r}, expected a whole number above 0 or none")
         hidden = self.channels(PAPER.decoder[-1][0])
+        if len(self.bands) > _MOST_BLOCKS:
+            raise InputError(f"model config: {len(self.bands)} blocks of bands, expected at most {_MOST_BLOCKS}")
         wrong = [n for n in self.bands if type(n) is not int or n < 1 or hidden % n]
         if wrong:
             raise InputError(
                 f"model config: {hidden} hidden channels (width {self.width}) cannot be split into {wrong} equal bands; "
-                "use a width or bands that divide"
+                "use a width, max_channels or bands that divide"
             )
 
     def channels(self, at_full_width: int) -> int:
@@ -93,7 +96,7 @@ class ModelConfig:
         try:
             fields = json.loads(text)
             return cls(**{**fields, "bands": tuple(fields["bands"])})
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise InputError(f"{where}: not a model config ({error})") from error
         except InputError as error:
             raise InputError(f"{where}: {error}") from error

@@ -10,6 +10,7 @@ import json
 import math
 import pathlib
 import struct
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -27,13 +28,18 @@ VOICE_NAME = "voice.json"
 WEIGHTS_NAME = "weights.npz"
 SHIPPED = pathlib.Path(__file__).parent / "voices"
 _FORMAT_VERSION = 1
+# Whose digest is in voice.json, and under which name. A config without its norm, or another spec, fits the same weights.
+_SEALED = {
+    WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
+}
 _MAX_LUFS = 200
 _REASON_CHARACTERS = 120
 _HALF = np.dtype("<f2")
-# What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
+# What json, numpy and zipfile raise on damaged files. TokenError: numpy on a header; RuntimeError: a flag that says
+# encrypted, or an unknown compression.
 _DAMAGED = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError, ArithmeticError),
-    *(MemoryError, zipfile.BadZipFile, struct.error),
+    *(MemoryError, zipfile.BadZipFile, struct.error, tokenize.TokenError),
 )
 
 
@@ -118,16 +124,17 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
         raise InputError(
             f"{folder / VOICE_NAME}: format_version is {fields.get('format_version')!r}, this version reads {_FORMAT_VERSION}"
         )
-    if (found := sha256_of(folder / WEIGHTS_NAME)) != fields.get("weights_sha256"):
-        raise InputError(
-            f"{folder / WEIGHTS_NAME}: changed or damaged (its SHA-256 is {found[:12]}..., {VOICE_NAME} has "
-            f"{str(fields.get('weights_sha256'))[:12]}...); get the voice again, or export it again"
-        )
+    for name, key in _SEALED.items():
+        if (found := sha256_of(folder / name)) != fields.get(key):
+            raise InputError(
+                f"{folder / name}: changed or damaged (its SHA-256 is {found[:12]}..., {VOICE_NAME} has "
+                f"{str(fields.get(key))[:12]}...); get the voice again, or export it again"
+            )
     return spec, config, facts
 
 
 def sha256_of(path: pathlib.Path) -> str:
-    """SHA-256 of a file of weights, in hexadecimal.
+    """SHA-256 of a file of a voice or a run, in hexadecimal.
 
     Raises:
       InputError: it cannot be read.
@@ -136,7 +143,7 @@ def sha256_of(path: pathlib.Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: cannot read the weights ({error.strerror})") from error
+        raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
 
 
 # --- writing
@@ -170,9 +177,10 @@ def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, fa
       config: of its network.
       facts: what it is, as `read_facts` gives it.
     """
-    named = dict(facts) | {"format_version": _FORMAT_VERSION, "weights_sha256": sha256_of(folder / WEIGHTS_NAME)}
     (folder / spec_room.FILE_NAME).write_text(spec.to_json(), encoding="utf-8")
     (folder / unet.FILE_NAME).write_text(config.to_json(), encoding="utf-8")
+    seals = {key: sha256_of(folder / name) for name, key in _SEALED.items()}
+    named = {**facts, **seals, "format_version": _FORMAT_VERSION}
     (folder / VOICE_NAME).write_text(json.dumps(named, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

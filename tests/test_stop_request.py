@@ -18,6 +18,15 @@ def test_the_first_signal_is_only_noted(number):
     assert signal.getsignal(number) is before
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_the_second_one_works_as_ever():
     with StopRequest() as stop:
         stop.note_only()

@@ -118,6 +118,22 @@ def test_damaged_weights_are_one_line_before_anything_begins(damage, kind, name,
     assert "\n" not in str(refused.value)
 
 
+def test_a_run_folder_into_which_a_voice_was_copied_is_a_run_folder(run_dir, voice, weights, tmp_path):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    shutil.copy(voice / "voice.json", folder)
+    require_equal(trained.open_trained(folder).build(), weights)
+    (folder / "weights.npz").write_bytes(b"no weights")
+    require_equal(trained.open_trained(folder).build(), weights)
+
+
+def test_first_weights_that_are_no_numbers_are_one_line_before_anything_begins(run_dir, weights, tmp_path):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    kernel = "encoder0_conv1/kernel"
+    checkpoint.save_weights(folder / "best.weights.npz", {**weights, kernel: np.full_like(weights[kernel], np.nan)})
+    with pytest.raises(InputError, match=f"{folder}/best.weights.npz: {kernel} holds numbers that are not finite"):
+        trained.first_weights(str(folder), SPEC, CONFIG)
+
+
 def test_a_run_from_a_voice_that_went_on_learns_what_an_unbroken_one_learns(voice, tiny_shards, tmp_path):
     """Also when the voice is gone by then."""
     shutil.copytree(voice, tmp_path / "voice")

@@ -49,10 +49,11 @@ def folder(whole, tmp_path):
 
 
 def seal(folder):
-    """Makes voice.json name the weights that are there, as someone would who wants them taken."""
+    """Makes voice.json name the files that are there, as someone would who wants them taken."""
     path = folder / "voice.json"
-    digest = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
-    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": digest}))
+    names = {"weights.npz": "weights", "model_config.json": "model_config", "feature_spec.json": "feature_spec"}
+    seals = {f"{key}_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest() for name, key in names.items()}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **seals}))
 
 
 def open_all(folder):
@@ -127,6 +128,50 @@ def test_without_readme_it_is_whole_and_without_the_digest_it_is_not(folder):
     refused(folder, "weights.npz: changed or damaged")
     path.write_text(json.dumps({**fields, "format_version": 2}))
     refused(folder, "format_version is 2, this version reads 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("model_config.json", '"norm": "instance"', '"norm": "none"'),
+        ("feature_spec.json", '"hop_samples": 256', '"hop_samples": 512'),
+        ("feature_spec.json", '"target_gain": 100', '"target_gain": 10'),
+    ],
+)
+def test_a_changed_network_or_spec_that_the_weights_would_fit_is_noticed(name, before, after, folder):
+    path = folder / name
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    refused(folder, f"{name}: changed or damaged")
+
+
+def test_a_header_that_is_no_python_is_one_line(folder):
+    path = folder / "weights.npz"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = "bins/bias.npy"
+    assert b"(1025,)" in members[name]
+    members[name] = members[name].replace(b"(1025,)", b"(1025, ")
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    seal(folder)
+    refused(folder, "weights.npz: cannot read the weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("model_config.json", "width", 10**400),
+        ("feature_spec.json", "target_gain", 10**400),
+        ("model_config.json", "bands", [1] * 3000),
+    ],
+)
+def test_numbers_beyond_all_measure_are_one_line(name, field, value, folder):
+    path = folder / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    seal(folder)
+    refused(folder, name)
 
 
 def test_a_changed_number_is_noticed_by_the_digest_and_by_the_checksum(folder):
@@ -224,12 +269,14 @@ def test_a_member_that_claims_to_be_huge_is_refused(folder):
 def test_a_network_far_larger_than_its_weights_is_never_built(width, n_fft, folder, monkeypatch):
     (folder / "model_config.json").write_text(ModelConfig(width=width, bands=(2,)).to_json())
     (folder / "feature_spec.json").write_text(FeatureSpec(n_fft=n_fft).to_json())
+    seal(folder)
     monkeypatch.setattr(unet, "build_performance_net", None)
     refused(folder, "weights.npz: has .* bytes, and the network of spec and config more than")
 
 
 def test_weights_of_another_network_are_refused(folder):
     (folder / "model_config.json").write_text(ModelConfig(width=1 / 128, bands=(2, 1)).to_json())
+    seal(folder)
     refused(folder, "weights are there or expected alone")
 
 
