@@ -5,11 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
-import struct
 import time
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,17 +13,12 @@ import keras
 import numpy as np
 from absl import logging
 
-from pnet_tf.errors import InputError
+from pnet_tf.errors import DAMAGED, InputError
 from pnet_tf.files import require_space
 from pnet_tf.schedule import Plateau
 
 _PREFIX, _SUFFIX = "step-", ".npz"
 _PROGRESS = "progress"
-# What json, numpy and zipfile raise on damaged files; RuntimeError: a flag that says encrypted, or an unknown compression.
-_DAMAGED = (
-    *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, ArithmeticError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
-)
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -145,7 +136,7 @@ def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no weights there; train until the first validation, or give another run folder")
     try:
         return _read(path)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot read the weights ({error})") from error
 
 
@@ -199,7 +190,7 @@ def newest_whole(folder: pathlib.Path, *, seed: int) -> tuple[dict[str, dict[str
             parts, progress = unpack(_read(path))
             if progress.seed != seed:
                 raise ValueError(f"of a run with seed {progress.seed}")
-        except _DAMAGED as error:
+        except DAMAGED as error:
             logging.warning("%s: damaged checkpoint (%s)%s", path, error, "; trying the one before" if path != paths[0] else "")
             continue
         return parts, progress

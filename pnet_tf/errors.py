@@ -1,5 +1,17 @@
 """A person's mistakes: each ends a command with one line on stderr and an exit code, never with a traceback."""
 
+import struct
+import tokenize
+import zipfile
+import zlib
+
+# What json, numpy and zipfile raise on damaged files. TokenError: numpy on a header; RuntimeError: a flag that says
+# encrypted, or an unknown compression.
+DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError, ArithmeticError),
+    *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+
 
 class InputError(Exception):
     """A file, folder or value that a person gave cannot be used (exit code 1).

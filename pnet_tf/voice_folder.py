@@ -9,8 +9,6 @@ import hashlib
 import json
 import math
 import pathlib
-import struct
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +18,7 @@ import numpy as np
 
 from pnet_tf import spec as spec_room
 from pnet_tf import unet
-from pnet_tf.errors import InputError
+from pnet_tf.errors import DAMAGED, InputError
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import PAPER, ModelConfig
 
@@ -35,12 +33,6 @@ _SEALED = {
 _MAX_LUFS = 200
 _REASON_CHARACTERS = 120
 _HALF = np.dtype("<f2")
-# What json, numpy and zipfile raise on damaged files. TokenError: numpy on a header; RuntimeError: a flag that says
-# encrypted, or an unknown compression.
-_DAMAGED = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError, ArithmeticError),
-    *(MemoryError, zipfile.BadZipFile, struct.error, tokenize.TokenError),
-)
 
 
 # --- which folder
@@ -101,7 +93,7 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
         wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
         if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
             raise ValueError("numbers out of range")
-    except (*_DAMAGED, RecursionError) as error:
+    except (*DAMAGED, RecursionError) as error:
         raise InputError(f"{path}: cannot read what the voice is ({error!r}); export it again") from error
     return facts
 
@@ -225,7 +217,7 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
     variables = {variable.path: variable for variable in model.variables}
     try:
         arrays = _read(path, {name: tuple(variable.shape) for name, variable in variables.items()})
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:_REASON_CHARACTERS]  # numpy's may have several lines
         raise InputError(f"{path}: cannot read the weights ({reason}); get the voice again, or export it again") from error
     for name, variable in variables.items():
@@ -233,7 +225,7 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
 
 
 def _read(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Arrays, float16 [...], of exactly these shapes by name; raises one of _DAMAGED for others."""
+    """Arrays, float16 [...], of exactly these shapes by name; raises one of DAMAGED for others."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) < len(archive.infolist()):

@@ -22,11 +22,6 @@ def tone() -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE_HZ) / RATE_HZ)).astype(np.float32)
 
 
-def written(path: pathlib.Path, samples: np.ndarray, *, rate_hz: int = RATE_HZ) -> pathlib.Path:
-    soundfile.write(path, samples, rate_hz, subtype="FLOAT")
-    return path
-
-
 @pytest.mark.parametrize(("subtype", "tolerance"), [("PCM_16", 2**-15), ("PCM_24", 2**-22), ("FLOAT", 0)])
 def test_a_written_wav_reads_back(tmp_path, subtype, tolerance):
     path = tmp_path / "new" / "folder" / "out.wav"
