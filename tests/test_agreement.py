@@ -54,7 +54,7 @@ from pnet_tf import cluster, dataset, settings, shard_set, trainer, unet
 shards = shard_set.open_shard_set(pathlib.Path(sys.argv[1]))
 plan = dataset.plan_windows(shards, "train", window_frames=64)
 
-def dense_windows(shards, plan, *, batch_size, seed, first_step, share):
+def dense_windows(shards, plan, *, batch_size, pitch_shift, seed, first_step, share):
     random = np.random.default_rng(seed)
     rolls = (random.random((2, 10 * batch_size, 256, 128)) < 0.05).astype(np.float32)
     log_power = 5 * random.random((10 * batch_size, 256, 1025), np.float32)
