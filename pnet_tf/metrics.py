@@ -157,7 +157,7 @@ METRICS = (
     Metric("onset_f", "onset F", "higher", "harmonic mean of onset precision and recall", "onsets", _f_measure),
     Metric(
         "pitch_accuracy", "pitch", "higher",
-        "frames in which the score has one pitch and the sound's fundamental (pYIN) is within 50 cents of it",
+        "frames with one pitch in the score throughout the tracker's window (93 ms) whose pYIN is within 50 cents of it",
         "pitch", _mean,
     ),
     Metric(

@@ -23,6 +23,8 @@ _CHROMA_HOP_SAMPLES, _CHROMA_LOWEST, _CHROMA_OCTAVES = 1024, "C2", 7
 _CHROMA_LEAST_SEC = 1.5
 # Pitch is looked for at half the rate, every 23 ms, in steps of 20 cents: a fifth of the work of librosa's own numbers.
 PITCH_HOP_SAMPLES = 1024
+# How far the tracker's window of 2048 samples, at half the rate, reaches to both sides.
+PITCH_REACH_SAMPLES = N_FFT
 _PITCH_STEP_SEMITONES = 0.2
 _PITCH_BLOCK_HOPS = 1290
 _PITCH_LOWEST_HZ = 25.0

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import librosa
 import mir_eval
 import numpy as np
+import scipy.ndimage
 
 from pnet_tf import roll
-from pnet_tf.metrics_sound import FLOOR_DB, HOP_SAMPLES, N_FFT, PITCH_HOP_SAMPLES, Sound
+from pnet_tf.metrics_sound import FLOOR_DB, HOP_SAMPLES, N_FFT, PITCH_HOP_SAMPLES, PITCH_REACH_SAMPLES, Sound
 from pnet_tf.score import Score
 from pnet_tf.spec import FeatureSpec
 
@@ -174,10 +175,17 @@ def _tally_pitch(candidate: Sound, score: Score, segments: _Segments) -> np.ndar
 
 
 def single_pitch_hz(score: Score, sound: Sound) -> np.ndarray:
-    """The pitch of a score where exactly one sounds, every 1024 samples of a sound, and 0 elsewhere: float64 [frames]."""
+    """The pitch of a score where it alone sounds, every 1024 samples of a sound, and 0 elsewhere: float64 [frames].
+
+    It has to sound throughout the tracker's window, 2048 samples to both sides: beside another note there is no one answer.
+    """
     grid = FeatureSpec(sample_rate_hz=sound.spec.sample_rate_hz, n_fft=N_FFT, hop_samples=PITCH_HOP_SAMPLES)
     rolled = roll.rolls_from_score(score, grid, n_frames=grid.n_frames(len(sound.waveform))).pianoroll
-    return np.where(rolled.sum(axis=1) == 1, librosa.midi_to_hz(rolled.argmax(axis=1)), 0.0)
+    pitch = np.where(rolled.sum(axis=1) == 1, rolled.argmax(axis=1), -1)
+    width = 2 * PITCH_REACH_SAMPLES // PITCH_HOP_SAMPLES + 1
+    lowest = scipy.ndimage.minimum_filter1d(pitch, width, mode="constant", cval=-1)
+    holds = (lowest >= 0) & (lowest == scipy.ndimage.maximum_filter1d(pitch, width, mode="constant", cval=-1))
+    return np.where(holds, librosa.midi_to_hz(pitch), 0.0)
 
 
 def _tally_level(reference: Sound, candidate: Sound, segments: _Segments) -> np.ndarray:
