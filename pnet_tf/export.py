@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -28,9 +28,10 @@ _ITERATIONS_TO_MEASURE = 4
 class ExportedVoice(tf.Module):
     """What a SavedModel holds: the weights, and the functions behind its signatures."""
 
-    def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path) -> None:
+    def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, noise_floor: Sequence[float] | None) -> None:
         super().__init__(name="voice")
         self._spec = spec
+        self._noise_floor = tf.constant(noise_floor if noise_floor else 0.0, tf.float32)
         # Behind a function, or TensorFlow would follow the model too and write every weight twice.
         self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]
@@ -56,7 +57,7 @@ class ExportedVoice(tf.Module):
         """Rolls, float32 [batch, frames, n_pitches], to `log_power` as drawn and, without hiss, `waveform`; both as above."""
         log_power = self.spectrogram(pianoroll, onset_offset)["log_power"]
         gain = hiss_gate.rest_gain(tf.reduce_any(pianoroll > 0, axis=2), self._spec)
-        return {"log_power": log_power, **self.inversion(hiss_gate.gate(log_power, gain), iterations, seed)}
+        return {"log_power": log_power, **self.inversion(hiss_gate.gate(log_power, gain, self._noise_floor), iterations, seed)}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name; lengths and batch are free."""
@@ -90,7 +91,7 @@ def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.
     """
     trained, model = _open_for(source, out)
     with _appearing_whole(out) as (partial, scratch):
-        voice = _voice_in(scratch, model, trained.spec)
+        voice = _voice_in(scratch, model, trained)
         facts = dict(trained.facts) | {"loudness_lufs": _loudness(voice, trained)}
         (scratch / VOICE_NAME).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         with _tensorflow_quiet():
@@ -105,7 +106,7 @@ def export_voice(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
         partial.mkdir()
         voice_folder.write_weights(partial, checkpoint.weights_of(model))
         voice_folder.load_weights(partial, model)  # what is measured is what will sound
-        facts = dict(trained.facts) | {"loudness_lufs": _loudness(_voice_in(scratch, model, trained.spec), trained)}
+        facts = dict(trained.facts) | {"loudness_lufs": _loudness(_voice_in(scratch, model, trained), trained)}
         voice_folder.write_facts(partial, trained.spec, trained.config, facts)
     return out
 
@@ -141,11 +142,11 @@ def _appearing_whole(out: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.
         os.replace(partial, out)
 
 
-def _voice_in(scratch: pathlib.Path, model: keras.Model, spec: FeatureSpec) -> ExportedVoice:
+def _voice_in(scratch: pathlib.Path, model: keras.Model, trained: Trained) -> ExportedVoice:
     """A voice whose assets lie in `scratch`; what the voice is, is still to be written there."""
-    (scratch / spec_room.FILE_NAME).write_text(spec.to_json(), encoding="utf-8")
+    (scratch / spec_room.FILE_NAME).write_text(trained.spec.to_json(), encoding="utf-8")
     (scratch / VOICE_NAME).touch()
-    return ExportedVoice(model, spec, scratch)
+    return ExportedVoice(model, trained.spec, scratch, trained.facts.get("noise_floor"))
 
 
 def _loudness(voice: ExportedVoice, trained: Trained) -> float | None:

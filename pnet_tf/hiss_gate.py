@@ -1,7 +1,8 @@
 """Takes away the hiss that a network's small errors make where nothing sounds; notes are left as they are.
 
 Two rules. A bin whose log power is below `FLOOR` counts as silent: a network that is off by some hundredths there makes a noise
-of all bins together. Up to `FULL` it comes back smoothly, from there on nothing is changed. And in a rest, from `HOLD_SEC`
+of all bins together. Up to `FULL` it comes back smoothly, from there on nothing is changed. What is silent gets the noise
+floor of the voice's recordings, where that is known: no instrument in a room is ever as still. And in a rest, from `HOLD_SEC`
 after the last note to `LEAD_SEC` before the next, the sound fades out: the network has seldom seen silence in training.
 """
 
@@ -49,20 +50,22 @@ def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
     return since
 
 
-def gate(log_power: tf.Tensor, gain: tf.Tensor) -> tf.Tensor:
+def gate(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor | float = 0.0) -> tf.Tensor:
     """Log power without hiss.
 
     Args:
       log_power: float32 [batch, frames, bins], as the network draws it.
       gain: float32 [batch, frames], from `rest_gain`.
+      noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none.
 
     Returns:
-      float32 [batch, frames, bins], nowhere more than `log_power` and nowhere below 0; where a note sounds and log power is
-      at least `FULL` the same number.
+      float32 [batch, frames, bins], nowhere more than `log_power` or the floor, nor below 0; where a note sounds and log power is
+      at least `FULL`, and above the floor, the same number.
     """
     risen = tf.clip_by_value((log_power - FLOOR) / (FULL - FLOOR), 0.0, 1.0)
-    kept = tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen)
+    kept = tf.maximum(tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen), noise_floor)
     power_gain = tf.square(gain)[:, :, None]
     # log1p(power_gain * expm1(kept)) without the overflow of expm1.
     quiet = kept + tf.math.log(power_gain + (1 - power_gain) * tf.exp(-kept))
-    return tf.where(power_gain < 1, tf.maximum(quiet, 0.0), kept)
+    # The sign: a closed gate leaves nothing, not even rounding.
+    return tf.where(power_gain < 1, tf.sign(power_gain) * tf.maximum(quiet, 0.0), kept)

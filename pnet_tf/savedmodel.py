@@ -25,6 +25,7 @@ class Voice:
       pitch_frames: frames in which it heard each MIDI pitch in training, [n_pitches].
       window_frames: length of the windows it was trained on.
       loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
+      noise_floor: log power of its recordings' noise, [bins]; None where that was not known.
     """
 
     draw: Callable[..., tf.Tensor]
@@ -33,6 +34,7 @@ class Voice:
     pitch_frames: tuple[int, ...]
     window_frames: int
     loudness_lufs: float | None = None
+    noise_floor: tuple[float, ...] | None = None
 
     @property
     def heard(self) -> frozenset[int]:
@@ -78,7 +80,6 @@ def _open_savedmodel(folder: pathlib.Path) -> Voice:
     spec = FeatureSpec.read(assets) if (assets / spec_room.FILE_NAME).exists() else None
     if spec is None:
         raise InputError(f"{folder}: holds no {spec_room.FILE_NAME}; it was not made with tools/export_savedmodel.py")
-    facts = voice_folder.read_facts(assets / VOICE_NAME, spec)
     try:
         model = tf.saved_model.load(str(folder))
     except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
@@ -88,6 +89,7 @@ def _open_savedmodel(folder: pathlib.Path) -> Voice:
     drawn = model.signatures["spectrogram"].structured_outputs["log_power"].shape[-1]
     if drawn != spec.n_bins:
         raise InputError(f"{assets / spec_room.FILE_NAME}: has {spec.n_bins} bins, the model draws {drawn}; export it again")
+    facts = voice_folder.read_facts(assets / VOICE_NAME, spec)
 
     def draw(*, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> tf.Tensor:
         """As `Voice.draw`: float32 [batch, frames, n_pitches], twice, to float32 [batch, frames, bins]."""

@@ -12,6 +12,7 @@ from pnet_tf import dataset
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
+from pnet_tf.noise_floor import noise_floor
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
@@ -53,19 +54,23 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
         _require_same(settings.what_all_share(), cluster, what="the workers' flags")
         with cluster.together():
             if cluster.is_chief:
-                start_run(_run_of(settings, shards), flag_text=flag_text)
+                with _shards_named(shards):
+                    start_run(_run_of(settings, shards, plan), flag_text=flag_text)
                 stack.enter_context(only_training_in(settings.run_dir))
         with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster, stop=stop)) as trainer, _shards_named(shards):
             return trainer.run(flag_text=flag_text)
 
 
-def _run_of(settings: Settings, shards: ShardSet) -> Run:
+def _run_of(settings: Settings, shards: ShardSet, plan: dataset.WindowPlan) -> Run:
     training = {**settings.what_is_learnt(), "init_from": _first_weights(settings, shards)}
     voice = {
         "instrument": shards.manifest.instrument,
         "pitch_frames": list(shards.manifest.trained_pitch_frames()),
         "window_frames": settings.window_frames,
     }
+    # A run that has begun keeps the one that it began with.
+    if not (settings.run_dir / RUN_NAME).exists():
+        voice["noise_floor"] = noise_floor(shards, plan)
     return Run(settings.run_dir, shards.spec, settings.config, training=training, voice=voice)
 
 

@@ -31,6 +31,7 @@ _SEALED = {
     WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
 }
 _MAX_LUFS = 200
+_MAX_LOG_POWER = 30
 _REASON_CHARACTERS = 120
 _HALF = np.dtype("<f2")
 
@@ -73,24 +74,28 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
 
     Args:
       path: of the file.
-      spec: gives the number of pitches.
+      spec: gives the number of pitches and bins.
 
     Returns:
-      `instrument`; `pitch_frames`, the frames in which it heard each pitch; `window_frames`; `loudness_lufs` or None.
+      `instrument`; `pitch_frames`, the frames in which it heard each pitch; `window_frames`; `loudness_lufs` or None;
+      `noise_floor`, the log power of its recordings' noise, [bins], or None.
 
     Raises:
       InputError: there is none, or it cannot be read.
     """
     try:
         fields = json.loads(path.read_bytes())
-        loudness = fields.get("loudness_lufs")
+        loudness, floor = fields.get("loudness_lufs"), fields.get("noise_floor")
         facts = {
             "instrument": str(fields["instrument"]),
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
             "loudness_lufs": None if loudness is None else float(loudness),
+            "noise_floor": None if floor is None else tuple(float(x) for x in floor),
         }
         wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
+        if floor is not None:
+            wild = wild or len(floor) != spec.n_bins or not all(0 <= x < _MAX_LOG_POWER for x in facts["noise_floor"])
         if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
             raise ValueError("numbers out of range")
     except (*DAMAGED, RecursionError) as error:

@@ -56,14 +56,16 @@ def test_examples_of_a_batch_do_not_meet(loaded):
     np.testing.assert_allclose(both[1:], alone, atol=1e-4)
 
 
-def test_audio_is_the_spectrogram_put_through_gate_and_griffin_lim(model, loaded):
+def test_audio_is_the_spectrogram_put_through_gate_and_griffin_lim(model, loaded, tiny_run):
     """With the iterations and the seed that it is given."""
     rolls = rolls_of(50, batch=2)
     given = {name: tf.constant(roll) for name, roll in rolls.items()}
     sounded = loaded.signatures["audio"](**given, iterations=tf.constant(8), seed=tf.constant(0))
     np.testing.assert_allclose(sounded["log_power"], model(rolls, training=False), atol=1e-4)
     gain = hiss_gate.rest_gain(tf.reduce_any(given["pianoroll"] > 0, axis=2), SPEC)
-    gated = hiss_gate.gate(sounded["log_power"], gain)
+    floor = open_run(tiny_run).voice["noise_floor"]
+    assert max(floor) > 0
+    gated = hiss_gate.gate(sounded["log_power"], gain, tf.constant(floor))
     expected = griffin_lim.griffin_lim(stft.magnitude_from_log_power(gated, SPEC), SPEC, iterations=8).numpy()
     assert expected.shape == (2, 49 * SPEC.hop_samples)
     assert np.abs(expected).max() > 1e-4

@@ -54,6 +54,7 @@ def test_what_a_run_is_made_from_is_written_before_its_first_step(settings, monk
     assert run.training == settings.what_is_learnt()
     assert run.voice["instrument"] == "violin"
     assert [pitch for pitch, n in enumerate(run.voice["pitch_frames"]) if n][0] == 57
+    assert len(run.voice["noise_floor"]) == spec.n_bins and max(run.voice["noise_floor"]) > 0
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_before_the_run_begins(settings, monkeypatch):
