@@ -61,7 +61,7 @@ def test_the_noise_of_the_voices_recordings_sounds_while_notes_do():
     without = render.perform(score, voice, settings=settings)
     np.testing.assert_allclose(with_floor.log_power[:200], 0.2, atol=1e-6)
     assert not without.log_power.any() and not without.waveform.any()
-    assert with_floor.waveform[: SPEC.sample_rate_hz].std() > 0 and not with_floor.log_power[-1].any()
+    assert with_floor.waveform[: SPEC.sample_rate_hz].std() > 0 and with_floor.log_power[-1].max() < 1e-6
 
 
 def test_a_performance_lasts_a_second_longer_than_its_score():
