@@ -2,7 +2,8 @@
 
 Two rules. A bin whose log power is below `FLOOR` counts as silent: a network that is off by some hundredths there makes a noise
 of all bins together. Up to `FULL` it comes back smoothly, from there on nothing is changed. What is silent gets the noise
-floor of the voice's recordings, where that is known: no instrument in a room is ever as still. And in a rest, from `HOLD_SEC`
+floor of the voice's recordings, where that is known, up to `FLOOR`: no instrument in a room is ever as still, and a note that
+dies away is not to be held up by it. And in a rest, from `HOLD_SEC`
 after the last note to `LEAD_SEC` before the next, the sound fades out: the network has seldom seen silence in training.
 """
 
@@ -56,14 +57,14 @@ def gate(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor | float =
     Args:
       log_power: float32 [batch, frames, bins], as the network draws it.
       gain: float32 [batch, frames], from `rest_gain`.
-      noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none.
+      noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none; counts up to `FLOOR`.
 
     Returns:
       float32 [batch, frames, bins], nowhere more than `log_power` or the floor, nor below 0; where a note sounds and log power is
       at least `FULL`, and above the floor, the same number.
     """
     risen = tf.clip_by_value((log_power - FLOOR) / (FULL - FLOOR), 0.0, 1.0)
-    kept = tf.maximum(tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen), noise_floor)
+    kept = tf.maximum(tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen), tf.minimum(noise_floor, FLOOR))
     power_gain = tf.square(gain)[:, :, None]
     # log1p(power_gain * expm1(kept)) without the overflow of expm1.
     quiet = kept + tf.math.log(power_gain + (1 - power_gain) * tf.exp(-kept))

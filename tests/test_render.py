@@ -55,11 +55,11 @@ def test_a_voice_that_looks_at_single_frames_draws_the_piece_as_in_one_go(second
 
 def test_the_noise_of_the_voices_recordings_sounds_while_notes_do():
     voice, _ = voice_that(lambda pianoroll, _: np.zeros((*pianoroll.shape[:2], SPEC.n_bins), np.float32))
-    floor = (0.2,) * SPEC.n_bins
+    floor = (0.08,) * SPEC.n_bins
     score, settings = score_of(60, note_sec=Fraction(1)), render.Settings(iterations=1)
     with_floor = render.perform(score, dataclasses.replace(voice, noise_floor=floor), settings=settings)
     without = render.perform(score, voice, settings=settings)
-    np.testing.assert_allclose(with_floor.log_power[:200], 0.2, atol=1e-6)
+    np.testing.assert_allclose(with_floor.log_power[:200], 0.08, atol=1e-6)
     assert not without.log_power.any() and not without.waveform.any()
     assert with_floor.waveform[: SPEC.sample_rate_hz].std() > 0 and with_floor.log_power[-1].max() < 1e-6
 
