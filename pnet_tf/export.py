@@ -4,11 +4,13 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -28,10 +30,14 @@ _ITERATIONS_TO_MEASURE = 4
 class ExportedVoice(tf.Module):
     """What a SavedModel holds: the weights, and the functions behind its signatures."""
 
-    def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, noise_floor: Sequence[float] | None) -> None:
+    def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, facts: Mapping[str, Any]) -> None:
         super().__init__(name="voice")
         self._spec = spec
-        self._noise_floor = tf.constant(noise_floor if noise_floor else 0.0, tf.float32)
+        # [bins], or [1] where they are not known.
+        self._levels = {
+            "noise_floor": tf.constant(facts.get("noise_floor") or [0.0], tf.float32),
+            "ceiling": tf.constant(facts.get("ceiling") or [math.inf], tf.float32),
+        }
         # Behind a function, or TensorFlow would follow the model too and write every weight twice.
         self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]
@@ -57,7 +63,7 @@ class ExportedVoice(tf.Module):
         """Rolls, float32 [batch, frames, n_pitches], to `log_power` as drawn and, without hiss, `waveform`; both as above."""
         log_power = self.spectrogram(pianoroll, onset_offset)["log_power"]
         gain = hiss_gate.rest_gain(tf.reduce_any(pianoroll > 0, axis=2), self._spec)
-        return {"log_power": log_power, **self.inversion(hiss_gate.gate(log_power, gain, self._noise_floor), iterations, seed)}
+        return {"log_power": log_power, **self.inversion(hiss_gate.gate(log_power, gain, **self._levels), iterations, seed)}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name; lengths and batch are free."""
@@ -146,7 +152,7 @@ def _voice_in(scratch: pathlib.Path, model: keras.Model, trained: Trained) -> Ex
     """A voice whose assets lie in `scratch`; what the voice is, is still to be written there."""
     (scratch / spec_room.FILE_NAME).write_text(trained.spec.to_json(), encoding="utf-8")
     (scratch / VOICE_NAME).touch()
-    return ExportedVoice(model, trained.spec, scratch, trained.facts.get("noise_floor"))
+    return ExportedVoice(model, trained.spec, scratch, trained.facts)
 
 
 def _loudness(voice: ExportedVoice, trained: Trained) -> float | None:

@@ -51,18 +51,22 @@ def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
     return since
 
 
-def gate(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor | float = 0.0) -> tf.Tensor:
-    """Log power without hiss.
+def gate(
+    log_power: tf.Tensor, gain: tf.Tensor, *, noise_floor: tf.Tensor | float = 0.0, ceiling: tf.Tensor | float = math.inf
+) -> tf.Tensor:
+    """Log power without hiss, and within the levels of the recordings.
 
     Args:
       log_power: float32 [batch, frames, bins], as the network draws it.
       gain: float32 [batch, frames], from `rest_gain`.
       noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none; counts up to `FLOOR`.
+      ceiling: log power that no bin is let above, float32 [bins], or infinity for none.
 
     Returns:
       float32 [batch, frames, bins], nowhere more than `log_power` or the floor, nor below 0; where a note sounds and log power is
-      at least `FULL`, and above the floor, the same number.
+      at least `FULL` and at most the ceiling, the same number.
     """
+    log_power = tf.minimum(log_power, ceiling)
     risen = tf.clip_by_value((log_power - FLOOR) / (FULL - FLOOR), 0.0, 1.0)
     kept = tf.maximum(tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen), tf.minimum(noise_floor, FLOOR))
     power_gain = tf.square(gain)[:, :, None]

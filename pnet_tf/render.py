@@ -103,10 +103,10 @@ class Piece:
             spec, iterations=settings.iterations, seed=settings.seed, phase_start=settings.phase_start
         )
         gain, first = self._rest_gain(), 0
-        noise_floor = np.array(self._voice.noise_floor or [0.0], np.float32)
+        levels = [np.array(row, np.float32) for row in (self._voice.noise_floor or [0.0], self._voice.ceiling or [np.inf])]
         for drawn in self.log_power():
             frames = slice(first, first + len(drawn))
-            log_power = _gated(drawn[None], gain[None, frames], noise_floor).numpy()[0]
+            log_power = _gated(drawn[None], gain[None, frames], *levels).numpy()[0]
             pianoroll = roll.rolls_from_frames(self._notes, spec, start_frame=first, n_frames=len(drawn)).pianoroll
             yield Performance(inverter.add(log_power), log_power, pianoroll)
             first += len(drawn)
@@ -151,11 +151,11 @@ def _sounding(notes: NoteFrames, n_frames: int) -> np.ndarray:
 
 
 @tf.function(
-    input_signature=[tf.TensorSpec(shape, tf.float32) for shape in ([1, None, None], [1, None], [None])], autograph=False
+    input_signature=[tf.TensorSpec(shape, tf.float32) for shape in ([1, None, None], [1, None], [None], [None])], autograph=False
 )
-def _gated(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor) -> tf.Tensor:
-    """`hiss_gate.gate` as a graph; float32 [1, frames, bins], the floor [bins] or [1]."""
-    return hiss_gate.gate(log_power, gain, noise_floor)
+def _gated(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor, ceiling: tf.Tensor) -> tf.Tensor:
+    """`hiss_gate.gate` as a graph; float32 [1, frames, bins], floor and ceiling [bins] or [1]."""
+    return hiss_gate.gate(log_power, gain, noise_floor=noise_floor, ceiling=ceiling)
 
 
 def unheard_pitches(score: Score, heard: frozenset[int]) -> dict[int, int]:

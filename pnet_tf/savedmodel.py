@@ -26,6 +26,7 @@ class Voice:
       window_frames: length of the windows it was trained on.
       loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
       noise_floor: log power of its recordings' noise, [bins]; None where that was not known.
+      ceiling: log power that its recordings hardly ever exceeded, [bins]; None where that was not known.
     """
 
     draw: Callable[..., tf.Tensor]
@@ -35,6 +36,7 @@ class Voice:
     window_frames: int
     loudness_lufs: float | None = None
     noise_floor: tuple[float, ...] | None = None
+    ceiling: tuple[float, ...] | None = None
 
     @property
     def heard(self) -> frozenset[int]:

@@ -1,6 +1,7 @@
 """A training from its settings to its end: the devices, the data, the run folder, and what a person did wrong."""
 
 import contextlib
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pnet_tf import dataset
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
-from pnet_tf.noise_floor import noise_floor
+from pnet_tf.level_range import level_range
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
@@ -68,9 +69,9 @@ def _run_of(settings: Settings, shards: ShardSet, plan: dataset.WindowPlan) -> R
         "pitch_frames": list(shards.manifest.trained_pitch_frames()),
         "window_frames": settings.window_frames,
     }
-    # A run that has begun keeps the one that it began with.
-    if not (settings.run_dir / RUN_NAME).exists():
-        voice["noise_floor"] = noise_floor(shards, plan)
+    # A run that has begun keeps the levels that it began with.
+    if not (settings.run_dir / RUN_NAME).exists() and (levels := level_range(shards, plan)) is not None:
+        voice |= dataclasses.asdict(levels)
     return Run(settings.run_dir, shards.spec, settings.config, training=training, voice=voice)
 
 

@@ -31,7 +31,7 @@ _SEALED = {
     WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
 }
 _MAX_LUFS = 200
-_MAX_LOG_POWER = 30
+_LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30
 _REASON_CHARACTERS = 120
 _HALF = np.dtype("<f2")
 
@@ -78,24 +78,24 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
 
     Returns:
       `instrument`; `pitch_frames`, the frames in which it heard each pitch; `window_frames`; `loudness_lufs` or None;
-      `noise_floor`, the log power of its recordings' noise, [bins], or None.
+      `noise_floor` and `ceiling`, log power as `level_range` measures it, [bins], or None.
 
     Raises:
       InputError: there is none, or it cannot be read.
     """
     try:
         fields = json.loads(path.read_bytes())
-        loudness, floor = fields.get("loudness_lufs"), fields.get("noise_floor")
+        loudness = fields.get("loudness_lufs")
         facts = {
             "instrument": str(fields["instrument"]),
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
             "loudness_lufs": None if loudness is None else float(loudness),
-            "noise_floor": None if floor is None else tuple(float(x) for x in floor),
+            **{name: None if fields.get(name) is None else tuple(float(x) for x in fields[name]) for name in _LEVELS},
         }
         wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
-        if floor is not None:
-            wild = wild or len(floor) != spec.n_bins or not all(0 <= x < _MAX_LOG_POWER for x in facts["noise_floor"])
+        for levels in (facts[name] for name in _LEVELS if facts[name] is not None):
+            wild = wild or len(levels) != spec.n_bins or not all(0 <= x < _MAX_LOG_POWER for x in levels)
         if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
             raise ValueError("numbers out of range")
     except (*DAMAGED, RecursionError) as error:

@@ -63,9 +63,9 @@ def test_audio_is_the_spectrogram_put_through_gate_and_griffin_lim(model, loaded
     sounded = loaded.signatures["audio"](**given, iterations=tf.constant(8), seed=tf.constant(0))
     np.testing.assert_allclose(sounded["log_power"], model(rolls, training=False), atol=1e-4)
     gain = hiss_gate.rest_gain(tf.reduce_any(given["pianoroll"] > 0, axis=2), SPEC)
-    floor = open_run(tiny_run).voice["noise_floor"]
-    assert max(floor) > 0
-    gated = hiss_gate.gate(sounded["log_power"], gain, tf.constant(floor))
+    levels = {name: tf.constant(open_run(tiny_run).voice[name]) for name in ("noise_floor", "ceiling")}
+    assert tf.reduce_max(levels["noise_floor"]) > 0
+    gated = hiss_gate.gate(sounded["log_power"], gain, **levels)
     expected = griffin_lim.griffin_lim(stft.magnitude_from_log_power(gated, SPEC), SPEC, iterations=8).numpy()
     assert expected.shape == (2, 49 * SPEC.hop_samples)
     assert np.abs(expected).max() > 1e-4

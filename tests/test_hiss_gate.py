@@ -76,11 +76,18 @@ def test_what_is_silent_has_the_noise_of_the_recordings_and_a_rest_has_none():
     noise = np.linspace(0, 0.3, SPEC.n_bins, dtype=np.float32)
     floor = np.minimum(noise, np.float32(0.1))
     drawn = np.stack([np.full(SPEC.n_bins, level, np.float32) for level in (-1.0, 0.05, 5.0)])[None]
-    gated = hiss_gate.gate(tf.constant(drawn), tf.ones([1, 3]), tf.constant(noise)).numpy()[0]
+    gated = hiss_gate.gate(tf.constant(drawn), tf.ones([1, 3]), noise_floor=tf.constant(noise)).numpy()[0]
     np.testing.assert_array_equal(gated, [floor, floor, drawn[0, 2]])
-    half = hiss_gate.gate(tf.constant(drawn), tf.fill([1, 3], 0.5), tf.constant(noise)).numpy()[0]
+    half = hiss_gate.gate(tf.constant(drawn), tf.fill([1, 3], 0.5), noise_floor=tf.constant(noise)).numpy()[0]
     np.testing.assert_allclose(np.expm1(half[:2]), np.expm1([floor, floor]) / 4, atol=1e-6)
-    assert not hiss_gate.gate(tf.constant(drawn), tf.zeros([1, 3]), tf.constant(noise)).numpy().any()
+    assert not hiss_gate.gate(tf.constant(drawn), tf.zeros([1, 3]), noise_floor=tf.constant(noise)).numpy().any()
+
+
+def test_nothing_rises_above_the_ceiling_of_its_bin():
+    ceiling = np.linspace(3, 9, SPEC.n_bins, dtype=np.float32)
+    drawn = np.random.default_rng(0).uniform(0.4, 12, (1, 50, SPEC.n_bins)).astype(np.float32)
+    gated = hiss_gate.gate(tf.constant(drawn), tf.ones([1, 50]), ceiling=tf.constant(ceiling)).numpy()
+    np.testing.assert_array_equal(gated, np.minimum(drawn, ceiling))
 
 
 @settings(max_examples=100, deadline=None)

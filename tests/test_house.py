@@ -76,8 +76,8 @@ MAY_IMPORT = {
     "device_memory": {"errors"},
     "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
-    "noise_floor": {"dataset"} | SHARDS,
-    "training": {"errors", "dataset", "cluster", "noise_floor", "stop_request", "trained", "trainer"} | SHARDS | RUN,
+    "level_range": {"dataset"} | SHARDS,
+    "training": {"errors", "dataset", "cluster", "level_range", "stop_request", "trained", "trainer"} | SHARDS | RUN,
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
     "xla_start": set(),
     "windows": set(),
@@ -112,7 +112,7 @@ SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion", "xla_start"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
-    *("noise_floor", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
+    *("level_range", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
 WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]

@@ -64,6 +64,13 @@ def test_the_noise_of_the_voices_recordings_sounds_while_notes_do():
     assert with_floor.waveform[: SPEC.sample_rate_hz].std() > 0 and with_floor.log_power[-1].max() < 1e-6
 
 
+def test_a_performance_is_no_louder_than_the_voices_recordings_were():
+    voice, _ = voice_that(lambda pianoroll, _: np.full((*pianoroll.shape[:2], SPEC.n_bins), 9, np.float32))
+    held = dataclasses.replace(voice, ceiling=tuple(np.linspace(5, 12, SPEC.n_bins).tolist()))
+    drawn = render.perform(score_of(60), held, settings=render.Settings(iterations=1)).log_power[:80]
+    np.testing.assert_allclose(drawn, np.broadcast_to(np.minimum(9, held.ceiling), drawn.shape), atol=1e-5)
+
+
 def test_a_performance_lasts_a_second_longer_than_its_score():
     voice, _ = voice_that(frame_by_frame)
     performance = render.perform(score_of(60, 62, 64), voice, settings=render.Settings(iterations=1))

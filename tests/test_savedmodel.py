@@ -80,8 +80,9 @@ def test_a_savedmodel_of_another_program_says_so(copy):
     + [json.dumps({"instrument": "x", "pitch_frames": [1] * n, "window_frames": w}) for n, w in ((128, 0), (3, 64))]
     + [json.dumps({"instrument": "x", "pitch_frames": [-1] * 128, "window_frames": 64})]
     + [
-        json.dumps({"instrument": "x", "pitch_frames": [1] * 128, "window_frames": 64, "noise_floor": floor})
-        for floor in (3, [0.1], [0.1] * 1024 + [-0.1], [0.1] * 1024 + [float("nan")], [0.1] * 1024 + [1e9], ["x"] * 1025)
+        json.dumps({"instrument": "x", "pitch_frames": [1] * 128, "window_frames": 64, name: levels})
+        for name in ("noise_floor", "ceiling")
+        for levels in (3, [0.1], [0.1] * 1024 + [-0.1], [0.1] * 1024 + [float("nan")], [0.1] * 1024 + [1e9], ["x"] * 1025)
     ],
 )
 def test_damaged_facts_about_the_voice_are_named(copy, text):

@@ -54,7 +54,8 @@ def test_what_a_run_is_made_from_is_written_before_its_first_step(settings, monk
     assert run.training == settings.what_is_learnt()
     assert run.voice["instrument"] == "violin"
     assert [pitch for pitch, n in enumerate(run.voice["pitch_frames"]) if n][0] == 57
-    assert len(run.voice["noise_floor"]) == spec.n_bins and max(run.voice["noise_floor"]) > 0
+    assert {len(run.voice[name]) for name in ("noise_floor", "ceiling")} == {spec.n_bins}
+    assert max(run.voice["noise_floor"]) > 0 and np.all(np.less_equal(run.voice["noise_floor"], run.voice["ceiling"]))
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_before_the_run_begins(settings, monkeypatch):

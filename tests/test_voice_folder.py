@@ -22,7 +22,8 @@ from pnet_tf.unet import ModelConfig
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPEC = FeatureSpec()
 CONFIG = ModelConfig(width=1 / 128, bands=(2,))
-FACTS = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5, "noise_floor": None}
+FACTS = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5}
+FACTS |= {"noise_floor": None, "ceiling": None}
 KERNEL = "encoder0_conv1/kernel"
 
 

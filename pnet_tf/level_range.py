@@ -1,0 +1,56 @@
+"""Between which levels a bin of the recordings moves where notes sound; no performance should leave that range by itself."""
+
+import dataclasses
+
+import numpy as np
+
+from pnet_tf.dataset import WindowPlan, windows_at
+from pnet_tf.shard_set import ShardSet
+
+# A bin lies below the floor a fifth of the time, and above the ceiling a two-thousandth.
+_FLOOR_SHARE, _CEILING_SHARE = 0.2, 0.9995
+_MOST_WINDOWS, _EVERY_FRAMES = 128, 4
+_DECIMALS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelRange:
+    """Levels of recordings, in log power to four decimals.
+
+    Attributes:
+      noise_floor: what each bin exceeds four fifths of the time, [bins].
+      ceiling: what each bin exceeds in one frame of two thousand, [bins].
+    """
+
+    noise_floor: tuple[float, ...]
+    ceiling: tuple[float, ...]
+
+
+def level_range(shards: ShardSet, plan: WindowPlan) -> LevelRange | None:
+    """The levels of the frames in which a note sounds.
+
+    A squared error in log power says next to nothing of bins below the knee of the target: what a network draws there is as
+    often nothing at all, and never so quiet are an instrument and a room. What is drawn too loud for a frame, at an
+    attack, costs it little as well, and is all the louder beside the rest.
+
+    Args:
+      shards: an opened shard set.
+      plan: of its training part; up to 128 windows, evenly spread, are looked at.
+
+    Returns:
+      None where no note sounds.
+
+    Raises:
+      tf.errors.DataLossError: a shard is damaged.
+    """
+    rows = plan.fixed()
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS)).round().astype(int)]
+    heard = []
+    for window in windows_at(shards, plan, rows):
+        sounding = window["pianoroll"].numpy()[0].any(axis=1)
+        heard.append(window["log_power"].numpy()[0, sounding][::_EVERY_FRAMES])
+    frames = np.concatenate(heard)
+    if not len(frames):
+        return None
+    levels = np.maximum(np.quantile(frames, (_FLOOR_SHARE, _CEILING_SHARE), axis=0), 0.0).round(_DECIMALS)
+    return LevelRange(*(tuple(row) for row in levels.tolist()))
