@@ -36,7 +36,10 @@ $(STAMP):
 	rm -f $(VENV)/ready-*; \
 	touch $@
 
-demo: demo-train
+# The shipped violin; demo-train makes a voice of its own first.
+demo: $(STAMP)
+	$(PY) tools/perform.py --model=violin --score=$(EXAMPLE) --out=work/demo/performance.wav --plot=work/demo/performance.png
+	@echo "listen to work/demo/performance.wav, look at work/demo/performance.png"
 
 demo-train: $(STAMP)
 	rm -rf work/demo

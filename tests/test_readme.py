@@ -12,6 +12,8 @@ import time
 import pytest
 from absl import flags as absl_flags
 
+from pnet_tf import voice_folder
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
@@ -66,6 +68,14 @@ def test_a_block_that_no_make_target_runs_says_why():
             assert {line.split()[1] for line in lines} <= targets
         else:
             assert len(reason) > 20, f"neither run nor excused:\n{block}"
+
+
+def test_the_demo_performs_with_a_voice_that_is_shipped():
+    if not voice_folder.shipped():
+        pytest.skip("no voice is shipped yet")
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    (name,) = re.findall(r"--model=(\w+) ", recipe)
+    assert name in voice_folder.shipped()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
