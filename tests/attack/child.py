@@ -61,7 +61,7 @@ def verdict(read: Callable[[bytes], object], data: bytes) -> tuple[str, str]:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _limit_memory() -> None:

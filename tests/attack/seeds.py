@@ -55,7 +55,7 @@ def musicxmls() -> list[bytes]:
     head = '<?xml version="1.0" encoding="UTF-8"?><score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Violin'
     head += '</part-name><score-instrument id="I1"><instrument-name>Violin</instrument-name></score-instrument></score-part>'
     text = f'{head}</part-list><part id="P1">{measures}</part></score-partwise>'
-    return [text.encode(), text.replace("<chord/>", "").replace("<cue/>", "<dot/>").encode("utf-16")]
+    return [text.encode(), text.replace("<chord/>", "").replace("<cue/>", "<dot/>").replace("UTF-8", "UTF-16").encode("utf-16")]
 
 
 def mxls() -> list[bytes]:
