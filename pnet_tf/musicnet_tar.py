@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from absl import logging
 
+from pnet_tf import limits
 from pnet_tf.audio_file import AUDIO_SUFFIXES
 from pnet_tf.corpus import (
     NO_AUDIO,
@@ -28,7 +29,6 @@ from pnet_tf.corpus import (
 )
 from pnet_tf.errors import InputError
 from pnet_tf.remote import AnyPath
-from pnet_tf.score_notes import MAX_FILE_BYTES
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
@@ -203,9 +203,9 @@ def _member(path: str) -> _Member | None:
 
 def _read_labels(file: BinaryIO, where: str, archive: AnyPath) -> bytes:
     with _reading(archive):
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{where}: larger than {MAX_FILE_BYTES} bytes, no label file is")
+        data = file.read(limits.current().file_bytes + 1)
+    if len(data) > (most := limits.current().file_bytes):
+        raise InputError(f"{where}: larger than {most} bytes, no label file is")
     return data
 
 

@@ -7,11 +7,12 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from pnet_tf import limits
 from pnet_tf.score_notes import ScoreError
 
-# music21 takes 10 to 20 ms of CPU time and some 400 KB for a KB of MusicXML (about four notes); a file of a few KB that
-# takes seconds or hundreds of MB is one on which it would go on for ever.
-CPU_SEC, CPU_SEC_PER_KB = 5.0, 0.25
+# music21 takes about 1 ms of CPU time and 10 KB of memory for a KB of MusicXML, and 300 ms for a KB of ABC that is full of
+# repeats; a file of a few KB that takes far more is one on which it would go on for ever. A KB allows for so much more:
+_SHARE_PER_KB = 1 / 20
 MEMORY_BYTES, MEMORY_BYTES_PER_BYTE = 2**30, 1500
 _AGAIN_SEC = 0.25
 
@@ -33,14 +34,15 @@ def bounded(n_bytes: int, where: str) -> Iterator[None]:
     Raises:
       ScoreError: it took too much.
     """
-    cpu_sec = CPU_SEC + CPU_SEC_PER_KB * n_bytes / 1024
+    cpu_sec = limits.current().reading_sec * (1 + _SHARE_PER_KB * n_bytes / 1024)
     memory_bytes = MEMORY_BYTES + MEMORY_BYTES_PER_BYTE * n_bytes
     try:
         with _cpu_time(cpu_sec), _memory(memory_bytes):
             yield
     except _TooLong:
         raise ScoreError(
-            f"{where}: not read after {cpu_sec:.0f} s, far more than a score of {n_bytes} bytes takes; export it again"
+            f"{where}: not read after {cpu_sec:.0f} s, far more than a score of {n_bytes} bytes takes; export it again, or raise "
+            "--max_reading_sec"
         ) from None
     except MemoryError:
         raise ScoreError(

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree
 
+from pnet_tf import limits
 from pnet_tf.score_bounds import bounded
-from pnet_tf.score_notes import MAX_FILE_BYTES, PartName, Score, ScoreError, choose_part, score_from_notes
+from pnet_tf.score_notes import PartName, Score, ScoreError, choose_part, score_from_notes
 from pnet_tf.score_performed import WrittenBar, WrittenNote, bars_and_notes, times_from_tempos
 from pnet_tf.score_xml_guard import check_xml
 
@@ -55,8 +56,10 @@ def _read_member(archive: zipfile.ZipFile, path: str, where: str) -> bytes:
         member = archive.getinfo(path)
     except KeyError as error:
         raise ScoreError(f"{where}: a zip file without {path}, expected compressed MusicXML") from error
-    if member.file_size > MAX_FILE_BYTES:
-        raise ScoreError(f"{where}: {path} unpacks to more than {MAX_FILE_BYTES >> 20} MiB, the limit for one score")
+    if member.file_size > (most := limits.current().file_bytes):
+        raise ScoreError(
+            f"{where}: {path} unpacks to more than {most >> 20} MiB, the limit for one score (--max_notes raises it)"
+        )
     with archive.open(member) as file:
         # Without a number all that is packed would be unpacked before its size is looked at.
         return file.read(member.file_size + 1)
@@ -145,6 +148,8 @@ def _tidy(root: ElementTree.Element, ignored: collections.Counter[str]) -> None:
 @contextlib.contextmanager
 def _guarded(n_bytes: int, where: str) -> Iterator[None]:
     """Makes whatever music21 raises inside a `ScoreError`, and ends what takes too much time or memory."""
+    from music21 import converter  # noqa: F401  (takes seconds, which are not the score's)
+
     try:
         with bounded(n_bytes, where):
             yield

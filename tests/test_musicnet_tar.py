@@ -156,7 +156,7 @@ def test_links_and_devices_are_ignored(tmp_path, scratch, kind):
 
 
 def test_a_label_file_of_any_size_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("pnet_tf.musicnet_tar.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("pnet_tf.limits._FILE_BYTES", 100)
     with pytest.raises(InputError, match="larger than 100 bytes"):
         TarCorpus(stored(tmp_path / "a.tar", packed(MEMBERS)), "violin")
 

@@ -1,8 +1,8 @@
 """Attacks every reader and injects every fault, and prints one table; ends with 1 unless nothing crashed, hung or was lost.
 
-    python -m tests.attack --seconds=420 --out=work/attack-quick            (make attack: a sample of all)
-    python -m tests.attack --full --seconds=86400 --out=work/attack         (make attack-full: goes on where it stopped)
-    python -m tests.attack --only=midi --only=wav --seconds=60 --out=work/x
+python -m tests.attack --seconds=420 --out=work/attack-quick            (make attack: a sample of all)
+python -m tests.attack --full --seconds=86400 --out=work/attack         (make attack-full: goes on where it stopped)
+python -m tests.attack --only=midi --only=wav --seconds=60 --out=work/x
 """
 
 import argparse
@@ -20,7 +20,9 @@ _COLUMNS = ("inputs", "faults", "crashes", "hangs", "losses")
 def table(rows: list[Row]) -> str:
     """The rows and their sums as text."""
     total = Row("all", **{name: sum(getattr(row, name) for row in rows) for name in (*_COLUMNS, "seconds")})
-    total.slowest_sec, total.peak_mib = (max((getattr(row, name) for row in rows), default=0) for name in ("slowest_sec", "peak_mib"))
+    total.slowest_sec, total.peak_mib = (
+        max((getattr(row, name) for row in rows), default=0) for name in ("slowest_sec", "peak_mib")
+    )
     lines = [f"{'stage':<24}" + "".join(f"{name:>9}" for name in _COLUMNS) + f"{'seconds':>9}{'slowest':>9}{'peak MiB':>10}"]
     for row in (*rows, total):
         numbers = "".join(f"{getattr(row, name):>9}" for name in _COLUMNS)

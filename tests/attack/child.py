@@ -1,6 +1,6 @@
 """In the process that is attacked: changes seeds, reads them, and writes down what goes wrong; a parent watches it.
 
-    python -m tests.attack.child --reader=midi --out=FOLDER --scratch=FOLDER --seconds=20 --inputs=1000 --seed=0 [--guided]
+python -m tests.attack.child --reader=midi --out=FOLDER --scratch=FOLDER --seconds=20 --inputs=1000 --seed=0 [--guided]
 """
 
 import argparse
@@ -141,7 +141,15 @@ def _guide(attack: _Attack, options: argparse.Namespace) -> None:
         return attack.reader.mutate(data, attack.pool, rng)[:most_bytes]
 
     arguments = [sys.argv[0], str(corpus), f"-seed={options.seed + 1}", "-max_len=65536", "-rss_limit_mb=0", "-timeout=600"]
-    arguments += [f"-artifact_prefix={options.scratch}/", "-verbosity=0", "-print_final_stats=0", "-len_control=0", "-detect_leaks=0", "-handle_segv=0", "-handle_abrt=0"]
+    arguments += [
+        f"-artifact_prefix={options.scratch}/",
+        "-verbosity=0",
+        "-print_final_stats=0",
+        "-len_control=0",
+        "-detect_leaks=0",
+        "-handle_segv=0",
+        "-handle_abrt=0",
+    ]
     atheris.Setup(arguments, one, custom_mutator=change)
     atheris.Fuzz()
 

@@ -26,7 +26,18 @@ def inject(out: pathlib.Path, *, files: list[str] = ()) -> list[Row]:
     out.mkdir(parents=True, exist_ok=True)
     report = out / "report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "attack", f"--junitxml={report}", "-o", "junit_family=xunit1", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "attack",
+        f"--junitxml={report}",
+        "-o",
+        "junit_family=xunit1",
+        *files,
+    ]
     begun = time.monotonic()
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     (out / "said.txt").write_text(done.stdout + done.stderr)

@@ -26,9 +26,27 @@ def midi(tracks: Sequence[bytes], *, kind: int = 1, division: int = 480, n_track
     return b"MThd\0\0\0\6" + head + b"".join(b"MTrk" + len(track).to_bytes(4, "big") + track for track in tracks)
 
 
-_METAS = (b"\xff\x51\x03\x07\xa1\x20", b"\xff\x51\x03\0\0\0", b"\xff\x51\x03\0\0\1", b"\xff\x51\x03\xff\xff\xff", b"\xff\x51\x01\1")
-_METAS += (b"\xff\x58\x04\x04\x02\x18\x08", b"\xff\x58\x04\x01\x07\x18\x08", b"\xff\x58\x04\x00\x00\x18\x08", b"\xff\x58\x01\x03")
-_METAS += (b"\xff\x03\x04\xff\xfe\0\n", b"\xff\x2f\x00", b"\xf0\x03\1\2\xf7", b"\xf7\x7f", b"\xff\x7f\xff\xff\xff\x7f", b"\xff")
+_METAS = (
+    b"\xff\x51\x03\x07\xa1\x20",
+    b"\xff\x51\x03\0\0\0",
+    b"\xff\x51\x03\0\0\1",
+    b"\xff\x51\x03\xff\xff\xff",
+    b"\xff\x51\x01\1",
+)
+_METAS += (
+    b"\xff\x58\x04\x04\x02\x18\x08",
+    b"\xff\x58\x04\x01\x07\x18\x08",
+    b"\xff\x58\x04\x00\x00\x18\x08",
+    b"\xff\x58\x01\x03",
+)
+_METAS += (
+    b"\xff\x03\x04\xff\xfe\0\n",
+    b"\xff\x2f\x00",
+    b"\xf0\x03\1\2\xf7",
+    b"\xf7\x7f",
+    b"\xff\x7f\xff\xff\xff\x7f",
+    b"\xff",
+)
 _TICKS = (0, 0, 0, 1, 10, 120, 480, 480, 5000, 100_000, 2**28 - 1)
 
 
@@ -69,11 +87,42 @@ def mutate_midi(data: bytes, others: Sequence[bytes], rng: random.Random) -> byt
 
 _OPCODES = [opcode.code.encode("latin1") for opcode in pickletools.opcodes]
 _GLOBALS = (b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"c_codecs\nencode\n")
-_GLOBALS += (b"cintervaltree\nIntervalTree\n", b"cintervaltree\nInterval\n", b"cnumpy.core.multiarray\nscalar\n", b"cbuiltins\nset\n")
+_GLOBALS += (
+    b"cintervaltree\nIntervalTree\n",
+    b"cintervaltree\nInterval\n",
+    b"cnumpy.core.multiarray\nscalar\n",
+    b"cbuiltins\nset\n",
+)
 _GLOBALS += (b"cnumpy.core.multiarray\n_reconstruct\n", b"cintervaltree.node\nNode\n", b"cposix\nmkdir\n")
-_OPERANDS = (b"", b"(", b")", b"]", b"}", b"N", b"K\1", b"J\xff\xff\xff\x7f", b"\x8a\x08" + b"\xff" * 8, b"U\3f4<", b"X\1\0\0\0a")
-_OPERANDS += (b"B\xff\xff\xff\x7f", b"T\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8, b"\x95" + b"\xff" * 8, b"r\xff\xff\xff\x7f", b"((((")
-_OPERANDS += (b"\x96" + b"\xff" * 7 + b"\x7f", b"\x8b\xff\xff\xff\x7f", b"I1e9\n", b"L" + b"9" * 6000 + b"L\n", b"h\0", b"j\0\0\0\0")
+_OPERANDS = (
+    b"",
+    b"(",
+    b")",
+    b"]",
+    b"}",
+    b"N",
+    b"K\1",
+    b"J\xff\xff\xff\x7f",
+    b"\x8a\x08" + b"\xff" * 8,
+    b"U\3f4<",
+    b"X\1\0\0\0a",
+)
+_OPERANDS += (
+    b"B\xff\xff\xff\x7f",
+    b"T\xff\xff\xff\x7f",
+    b"\x8e" + b"\xff" * 8,
+    b"\x95" + b"\xff" * 8,
+    b"r\xff\xff\xff\x7f",
+    b"((((",
+)
+_OPERANDS += (
+    b"\x96" + b"\xff" * 7 + b"\x7f",
+    b"\x8b\xff\xff\xff\x7f",
+    b"I1e9\n",
+    b"L" + b"9" * 6000 + b"L\n",
+    b"h\0",
+    b"j\0\0\0\0",
+)
 
 
 def _mutate_npy(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
@@ -109,9 +158,13 @@ def mutate_tar(data: bytes, others: Sequence[bytes], rng: random.Random) -> byte
         if kind == 0:
             changed[at + 156] = rng.choice(b"0\x001234567gxLKSV\xff")
         elif kind == 1:
-            changed[at + 124 : at + 136] = rng.choice((b"77777777777\0", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"00000000001\0", b"-1".ljust(12)))
+            changed[at + 124 : at + 136] = rng.choice(
+                (b"77777777777\0", b"\x80" + b"\xff" * 11, b"\xff" * 12, b"00000000001\0", b"-1".ljust(12))
+            )
         elif kind == 2:
-            name = rng.choice((b"../train_data/1.wav", b"/train_labels/1.csv", b"train_labels/..csv", b"\xff\xfe", b"train_data/2.wav"))
+            name = rng.choice(
+                (b"../train_data/1.wav", b"/train_labels/1.csv", b"train_labels/..csv", b"\xff\xfe", b"train_data/2.wav")
+            )
             changed[at : at + 100] = name.ljust(100, b"\0")
         else:
             place = rng.randrange(at, at + 512)

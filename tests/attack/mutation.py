@@ -18,7 +18,22 @@ _EDGES += (2**63 - 1, 2**63, 2**64 - 1)
 _NUMBERS = ("0", "-1", "1", "127", "128", "65536", "4294967296", "9" * 19, "9" * 40, "1e308", "1e400", "-1e400", "nan", "inf")
 _NUMBERS += ("0.0000001", "1/3", "0x10", "\u0663", "1_000", "", " ", "999999", "-0", "+5", "9" * 5000)
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
-_JSON_LEAVES: tuple[Any, ...] = (None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**30, 0.5, 1e308, float("inf"), float("nan"))
+_JSON_LEAVES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    0.5,
+    1e308,
+    float("inf"),
+    float("nan"),
+)
 _JSON_LEAVES += ("", "x", "../x", "/x", "a\0b", "\ud800", "x" * 300, [], {}, [[]], {"": None}, [1, 2], "1", "٣")
 
 
@@ -112,7 +127,22 @@ def _with_change(tree: Any, rng: random.Random) -> Any:
     return tree
 
 
-_XML_TEXTS = (*_NUMBERS, "start", "stop", "both", "C", "H", "-9", "quarter", "1024th", "maxima", "yes", "percussion", "&", "\u266f")
+_XML_TEXTS = (
+    *_NUMBERS,
+    "start",
+    "stop",
+    "both",
+    "C",
+    "H",
+    "-9",
+    "quarter",
+    "1024th",
+    "maxima",
+    "yes",
+    "percussion",
+    "&",
+    "\u266f",
+)
 
 
 def mutate_xml(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
@@ -177,7 +207,9 @@ def zipped(mutate_member: Mutate) -> Mutate:
         elif kind < 0.94:
             del members[at]
         else:
-            members.append((zipfile.ZipInfo(rng.choice(("../x.npy", "/x", info.filename, "", "a\\b.npy", "x" * 5000))), content))
+            members.append(
+                (zipfile.ZipInfo(rng.choice(("../x.npy", "/x", info.filename, "", "a\\b.npy", "x" * 5000))), content)
+            )
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             for info, content in members:

@@ -6,7 +6,6 @@ reads one input. That function may raise InputError and nothing else.
 
 import dataclasses
 import functools
-
 import pathlib
 import types
 from collections.abc import Callable, Sequence
@@ -170,7 +169,9 @@ def _open_weights(scratch: pathlib.Path) -> Read:
     from pnet_tf import voice_folder
 
     shapes = {"a/kernel": (3, 2, 2), "a/bias": (2,), "b/kernel": (1, 4)}
-    variables = [types.SimpleNamespace(path=p, shape=s, dtype="float32", assign=lambda array: None) for p, s in shapes.items()]
+    variables = [
+        types.SimpleNamespace(path=p, shape=s, dtype="float32", assign=lambda array: None) for p, s in shapes.items()
+    ]
     model = types.SimpleNamespace(variables=variables)
 
     def read(data: bytes) -> object:
@@ -222,7 +223,9 @@ def _open_shards(scratch: pathlib.Path) -> Read:
 
     data, offsets = _shard()
     spec = _small_spec()
-    fields = dict(n_frames=13, byte_offsets=offsets, size_bytes=len(data), ranges={"train": ((0, 13),)}, pitch_frames=(1, 1, 1))
+    fields = dict(
+        n_frames=13, byte_offsets=offsets, size_bytes=len(data), ranges={"train": ((0, 13),)}, pitch_frames=(1, 1, 1)
+    )
     manifest = shard_set.Manifest("violin", "folder", 8, 8, (seeds.entry(**fields),), {})
     path = scratch / "a.tfrecord"
     path.write_bytes(data)
@@ -278,26 +281,44 @@ _OURS = (
     Reader("feature_spec.json", seeds.specs, mutate_json, _open_spec, N_OURS, ("pnet_tf.spec", "json")),
     Reader("manifest.json", seeds.manifests, mutate_json, _open_manifest, N_OURS, ("pnet_tf.shard_set", "json")),
     Reader("voice.json", _of(_voice_seeds, "voice.json"), mutate_json, _of(_open_voice, "voice.json"), N_OURS),
-    Reader("model_config.json", _of(_voice_seeds, "model_config.json"), mutate_json, _of(_open_voice, "model_config.json"), N_OURS),
+    Reader(
+        "model_config.json",
+        _of(_voice_seeds, "model_config.json"),
+        mutate_json,
+        _of(_open_voice, "model_config.json"),
+        N_OURS,
+    ),
     Reader("run.json", _runs, mutate_json, _open_run, N_OURS),
     Reader(
         *("musicnet.npz", seeds.npzs_of_pickles, formats.mutate_npz_of_pickles, _of(_open_corpus, "a.npz"), N_OURS),
         ("pnet_tf.inert_pickle", "pnet_tf.musicnet_npz", "zipfile"),
     ),
-    Reader("musicnet.tar", seeds.tars, formats.mutate_packed, _of(_open_corpus, "a.tar.gz"), N_OURS, ("pnet_tf.musicnet_tar", "tarfile")),
+    Reader(
+        "musicnet.tar",
+        seeds.tars,
+        formats.mutate_packed,
+        _of(_open_corpus, "a.tar.gz"),
+        N_OURS,
+        ("pnet_tf.musicnet_tar", "tarfile"),
+    ),
     Reader("weights.npz", seeds.weights, zipped(formats.mutate_head), _open_weights, N_OURS),
     Reader("checkpoint.npz", seeds.checkpoints, zipped(formats.mutate_head), _open_checkpoint, N_OURS),
     Reader("shards", lambda: [_shard()[0]], formats.mutate_tfrecord, _open_shards, N_OURS),
 )
 _LIBRARIES = (
-    Reader("musicxml", seeds.musicxmls, mutate_xml, _of(_open_score, ".musicxml"), N_LIBRARY, (*_SCORE, "pnet_tf.score_musicxml")),
+    Reader(
+        "musicxml", seeds.musicxmls, mutate_xml, _of(_open_score, ".musicxml"), N_LIBRARY, (*_SCORE, "pnet_tf.score_musicxml")
+    ),
     Reader("mxl", seeds.mxls, zipped(mutate_xml), _of(_open_score, ".mxl"), N_LIBRARY),
     Reader("mei", _of(seeds.texts, "mei"), mutate_xml, _of(_open_score, ".mei"), N_LIBRARY),
     *(
         Reader(kind, _of(seeds.texts, kind), mutate_text, _of(_open_score, f".{kind}"), N_LIBRARY)
         for kind in ("krn", "abc", "tntxt")
     ),
-    *(Reader(kind, _of(seeds.sounds, kind), formats.mutate_head, _of(_open_audio, kind), N_LIBRARY) for kind in ("wav", "flac", "mp3")),
+    *(
+        Reader(kind, _of(seeds.sounds, kind), formats.mutate_head, _of(_open_audio, kind), N_LIBRARY)
+        for kind in ("wav", "flac", "mp3")
+    ),
     Reader("ogg", _of(seeds.sounds, "ogg"), formats.mutate_ogg, _of(_open_audio, "ogg"), N_LIBRARY),
 )
 READERS = {reader.name: reader for reader in (*_OURS, *_LIBRARIES)}

@@ -28,7 +28,9 @@ def label_csvs() -> list[bytes]:
 def midis() -> list[bytes]:
     """An exported score, and tracks with running status, tempos, metres, percussion and notes without an end."""
     notes = b"".join(b"\0\x90" + bytes([60 + i, 80]) + number(240) + bytes([60 + i, 0]) for i in range(6))
-    tempos = b"\0\xff\x51\x03\x07\xa1\x20\0\xff\x58\x04\x03\x02\x18\x08" + number(960) + b"\xff\x51\x03\x03\xd0\x90\0\xff\x2f\0"
+    tempos = (
+        b"\0\xff\x51\x03\x07\xa1\x20\0\xff\x58\x04\x03\x02\x18\x08" + number(960) + b"\xff\x51\x03\x03\xd0\x90\0\xff\x2f\0"
+    )
     named = b"\0\xff\x03\x06violin\0\xc0\x28" + notes + b"\0\xff\x2f\0"
     drums = b"\0\x99\x24\x7f\0\xf0\x03\1\2\xf7\0\x90\x40\x40" + number(480) + b"\xff\x2f\0"
     example = (EXAMPLES / "ode_to_joy_flute.mid").read_bytes()
@@ -52,10 +54,15 @@ def musicxmls() -> list[bytes]:
 <barline location="right"><ending number="1" type="stop"/><repeat direction="backward" times="2"/></barline></measure>
 <measure number="3"><harmony><root><root-step>C</root-step></root><kind>major</kind></harmony><note><pitch><step>G</step>
 <octave>4</octave></pitch><duration>6</duration><lyric><text>la</text></lyric><dot/></note></measure>"""
-    head = '<?xml version="1.0" encoding="UTF-8"?><score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Violin'
+    head = (
+        '<?xml version="1.0" encoding="UTF-8"?><score-partwise version="4.0"><part-list><score-part id="P1"><part-name>Violin'
+    )
     head += '</part-name><score-instrument id="I1"><instrument-name>Violin</instrument-name></score-instrument></score-part>'
     text = f'{head}</part-list><part id="P1">{measures}</part></score-partwise>'
-    return [text.encode(), text.replace("<chord/>", "").replace("<cue/>", "<dot/>").replace("UTF-8", "UTF-16").encode("utf-16")]
+    return [
+        text.encode(),
+        text.replace("<chord/>", "").replace("<cue/>", "<dot/>").replace("UTF-8", "UTF-16").encode("utf-16"),
+    ]
 
 
 def mxls() -> list[bytes]:
@@ -99,7 +106,9 @@ def specs() -> list[bytes]:
 def entry(**fields: object) -> RecordingEntry:
     """A recording of a manifest."""
     values = dict(name="a", split="train", shard="a.tfrecord", n_frames=500, n_notes=7, seconds=2.9, label_source="a.csv")
-    values |= dict(label_counts={"cut": 1, "dropped": 0}, alignment={"onset_share": 0.5, "warnings": ["late"]}, level_gain=0.5)
+    values |= dict(
+        label_counts={"cut": 1, "dropped": 0}, alignment={"onset_share": 0.5, "warnings": ["late"]}, level_gain=0.5
+    )
     values |= dict(pitch_frames=(0, 4, 0), size_bytes=2_000_000, sha256="00", byte_offsets=(0, 40, 80))
     values |= dict(ranges={"train": ((0, 200), (400, 500)), "validation": ((250, 350),)})
     return RecordingEntry(**{**values, **fields})
@@ -116,7 +125,9 @@ def npzs_of_pickles() -> list[bytes]:
     import intervaltree
 
     both = np.empty(2, object)
-    tree = intervaltree.IntervalTree.from_tuples([(100, 200, (41, 60, 0, 0.5, "Quarter")), (200, 350, (41, 62, 1, 1.0, "Half"))])
+    tree = intervaltree.IntervalTree.from_tuples(
+        [(100, 200, (41, 60, 0, 0.5, "Quarter")), (200, 350, (41, 62, 1, 1.0, "Half"))]
+    )
     both[0], both[1] = np.linspace(-1, 1, 20, dtype=np.float32), tree
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }"
     start = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header
@@ -126,8 +137,14 @@ def npzs_of_pickles() -> list[bytes]:
 def tars() -> list[bytes]:
     """A musicnet.tar.gz, packed and plain."""
     audio = sound("WAV", "FLOAT", n_samples=50)
-    members = {f"musicnet/{s}_{w}": c for s in ("train", "test") for w, c in (("data/1.wav", audio), ("labels/1.csv", label_csvs()[0]))}
-    members = {name.replace("test_data/1", "test_data/2").replace("test_labels/1", "test_labels/2"): c for name, c in members.items()}
+    members = {
+        f"musicnet/{s}_{w}": c
+        for s in ("train", "test")
+        for w, c in (("data/1.wav", audio), ("labels/1.csv", label_csvs()[0]))
+    }
+    members = {
+        name.replace("test_data/1", "test_data/2").replace("test_labels/1", "test_labels/2"): c for name, c in members.items()
+    }
     return [tar(members), tar(members, mode="w:gz")]
 
 
@@ -140,7 +157,14 @@ def sound(kind: str, subtype: str, *, n_samples: int = 600, rate_hz: int = 44100
 
 
 SOUNDS = {
-    "wav": [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAVEX", "PCM_24"), ("WAV", "IMA_ADPCM"), ("RF64", "PCM_16"), ("W64", "DOUBLE")],
+    "wav": [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("WAVEX", "PCM_24"),
+        ("WAV", "IMA_ADPCM"),
+        ("RF64", "PCM_16"),
+        ("W64", "DOUBLE"),
+    ],
     "flac": [("FLAC", "PCM_16"), ("FLAC", "PCM_24")],
     "mp3": [("MP3", "MPEG_LAYER_III")],
     "ogg": [("OGG", "VORBIS"), ("OGG", "OPUS")],
@@ -159,7 +183,9 @@ def sounds(suffix: str) -> list[bytes]:
 def weights() -> list[bytes]:
     """weights.npz of a voice of three weights."""
     packed = io.BytesIO()
-    np.savez(packed, **{"a/kernel": np.ones((3, 2, 2), "<f2"), "a/bias": np.zeros(2, "<f2"), "b/kernel": np.ones((1, 4), "<f2")})
+    np.savez(
+        packed, **{"a/kernel": np.ones((3, 2, 2), "<f2"), "a/bias": np.zeros(2, "<f2"), "b/kernel": np.ones((1, 4), "<f2")}
+    )
     return [packed.getvalue()]
 
 
@@ -168,6 +194,10 @@ def checkpoints() -> list[bytes]:
     plateau = {"learning_rate": 1e-3, "best_loss": 2.0, "n_bad": 1, "n_since_best": 1}
     progress = json.dumps({"step": 1, "plateau": plateau, "seed": 0, "epoch": 0, "validated_step": 0}).encode()
     packed = io.BytesIO()
-    arrays = {"model/a/kernel": np.ones((3, 2)), "optimizer/00000": np.int64(1), "progress": np.frombuffer(progress, np.uint8)}
+    arrays = {
+        "model/a/kernel": np.ones((3, 2)),
+        "optimizer/00000": np.int64(1),
+        "progress": np.frombuffer(progress, np.uint8),
+    }
     np.savez(packed, **arrays)
     return [packed.getvalue()]
