@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pnet_tf import dataset
+from pnet_tf import dataset, records
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
@@ -22,7 +22,7 @@ from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
 _REASON_CHARACTERS = 120
 _OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
 # A record whose checksum is right and whose content is not; nothing else that fails has such a node.
-_OF_READING = re.compile("IteratorGetNext|ParseExample|DatasetToSingleElement")
+_OF_READING = re.compile(f"{records.SCOPE}|IteratorGetNext|DatasetToSingleElement|Could not parse example")
 _GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
 
 

@@ -318,6 +318,13 @@ def test_the_pins_lie_in_the_ranges_of_the_package():
     assert wrong == []
 
 
+def test_what_attacks_need_is_pinned_apart_from_what_tests_need():
+    lines = (ROOT / "requirements-attack.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and line[0] != "#")
+    assert {r.name: r.specifier.contains(pinned[r.name]) for r in ranges("attack")} == {"atheris": True}
+    assert not set(pinned) & set(pins())
+
+
 def test_the_base_needs_no_tensorflow():
     assert not {canonicalize_name(requirement.name) for requirement in ranges("base")} & TENSORFLOW
 

@@ -8,12 +8,14 @@ python -m tests.attack --only=midi --only=wav --seconds=60 --out=work/x
 import argparse
 import pathlib
 import sys
+import time
 
 from tests.attack import faults, stage
 from tests.attack.readers import READERS
 from tests.attack.stage import Row
 
 _FAULTS = "faults"
+_ROUND_SEC = 240
 _COLUMNS = ("inputs", "faults", "crashes", "hangs", "losses")
 
 
@@ -30,21 +32,32 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _attack_readers(names: list[str], options: argparse.Namespace) -> list[Row]:
-    """Sampling, each reader gets an equal share of the time; recording, each in turn what it still lacks."""
-    rows, left = [], options.seconds
+def _sample(names: list[str], options: argparse.Namespace) -> list[Row]:
+    """A part of each reader's inputs: each gets an equal share of the time."""
+    rows, stop_at = [], time.monotonic() + options.seconds
     for index, name in enumerate(names):
-        folder, reader = options.out / name, READERS[name]
-        if not options.full:
-            stage.clear(folder)
-        seconds = left if options.full else left / (len(names) - index)
-        before = stage.read_row(folder, name).seconds if folder.exists() else 0.0
-        row = stage.attack(reader, folder, seconds=seconds, n_inputs=reader.n_inputs)
-        left -= row.seconds - before
-        rows.append(row)
-        harm = f", harm in {folder / 'harm'}" if row.crashes or row.hangs else ""
-        sys.stderr.write(f"{name}: {row.inputs} inputs, {row.crashes} crashes, {row.hangs} hangs{harm}\n")
+        stage.clear(options.out / name)
+        seconds = max(stop_at - time.monotonic(), 0) / (len(names) - index)
+        rows.append(stage.attack(READERS[name], options.out / name, seconds=seconds, n_inputs=READERS[name].n_inputs))
+        _tell(rows[-1], options.out / name)
     return rows
+
+
+def _record(names: list[str], options: argparse.Namespace) -> list[Row]:
+    """All of each reader's inputs, in rounds, so that a run that is stopped has tried something of each."""
+    rows = {name: stage.read_row(options.out / name, name) for name in names}
+    stop_at = time.monotonic() + options.seconds
+    while lacking := [name for name in names if rows[name].inputs < READERS[name].n_inputs and time.monotonic() < stop_at]:
+        for name in lacking:
+            seconds = min(_ROUND_SEC, stop_at - time.monotonic())
+            rows[name] = stage.attack(READERS[name], options.out / name, seconds=seconds, n_inputs=READERS[name].n_inputs)
+            _tell(rows[name], options.out / name)
+    return list(rows.values())
+
+
+def _tell(row: Row, folder: pathlib.Path) -> None:
+    harm = f", harm in {folder / 'harm'}" if row.crashes or row.hangs else ""
+    sys.stderr.write(f"{row.stage}: {row.inputs} inputs, {row.crashes} crashes, {row.hangs} hangs{harm}\n")
 
 
 def main() -> int:
@@ -57,7 +70,7 @@ def main() -> int:
     options = parser.parse_args()
     options.out = options.out.resolve()
     stages = options.only or [*READERS, _FAULTS]
-    rows = _attack_readers([name for name in stages if name != _FAULTS], options)
+    rows = (_record if options.full else _sample)([name for name in stages if name != _FAULTS], options)
     rows += faults.inject(options.out / _FAULTS) if _FAULTS in stages else []
     sys.stdout.write(table(rows) + "\n")
     return 1 if any(row.crashes or row.hangs or row.losses for row in rows) else 0

@@ -80,7 +80,8 @@ def attack(reader: Reader, out: pathlib.Path, *, seconds: float, n_inputs: int) 
     row = read_row(out, reader.name)
     stop_at = time.monotonic() + seconds
     can_guide = bool(reader.guided) and importlib.util.find_spec("atheris") is not None
-    while row.inputs < n_inputs and (left := stop_at - time.monotonic()) > 0.5:
+    first_run = row.runs
+    while row.inputs < n_inputs and ((left := stop_at - time.monotonic()) > 0.5 or row.runs == first_run):
         # Children are renewed often, so that a run that is stopped loses little and a leak cannot hide.
         share = min(left / 2 if can_guide and not row.runs % 2 and left < _CHUNK_SEC else left, _CHUNK_SEC)
         _run_child(reader, out, row, seconds=share, n_inputs=n_inputs - row.inputs, guided=can_guide and row.runs % 2 == 1)
