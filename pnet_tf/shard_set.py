@@ -22,6 +22,7 @@ COMPLETED_NAME = "COMPLETED"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 _MOST = 2**62
+_LONGEST_NAME_BYTES = 255
 
 
 def _require_types(record: object) -> None:
@@ -89,7 +90,7 @@ class RecordingEntry:
         tuples = {name: tuple(int(x) for x in fields[name]) for name in ("pitch_frames", "byte_offsets")}
         entry = cls(**{**fields, **tuples, "ranges": ranges})
         _require_types(entry)
-        if pathlib.PurePath(entry.shard).name != entry.shard:
+        if pathlib.PurePath(entry.shard).name != entry.shard or len(entry.shard.encode()) > _LONGEST_NAME_BYTES:
             raise ValueError(f"shard {entry.shard!r} is not a plain file name")
         if entry.split not in ("train", "test") or not set(ranges) <= set(SPLITS):
             raise ValueError(f"{entry.name}: unknown split {entry.split!r} or ranges {sorted(ranges)}")

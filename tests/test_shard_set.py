@@ -221,14 +221,14 @@ def test_a_missing_field_is_refused(folder, name):
     assert "not a manifest" in refusal(folder)
 
 
-@pytest.mark.parametrize("shard", ["../a.tfrecord", "/etc/passwd", "x/a.tfrecord", "", ".", ".."])
+@pytest.mark.parametrize("shard", ["../a.tfrecord", "x" * 256, "\ud800", "/etc/passwd", "x/a.tfrecord", "", ".", ".."])
 def test_a_shard_outside_the_folder_is_refused(folder, shard):
     (folder / "x").mkdir()
     for place in (folder.parent / "a.tfrecord", folder / "x" / "a.tfrecord"):
         place.write_bytes(bytes(SIZE))
     (folder / "manifest.json").write_text(manifest_of(entry("a", shard=shard)).to_json())
     message = refusal(folder)
-    assert "not a plain file name" in message or "this shard is missing" in message
+    assert any(words in message for words in ("not a plain file name", "this shard is missing", "surrogates not allowed"))
 
 
 def test_more_frames_than_the_shard_can_hold_are_refused(folder):
