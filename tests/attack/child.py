@@ -5,6 +5,7 @@ python -m tests.attack.child --reader=midi --out=FOLDER --scratch=FOLDER --secon
 
 import argparse
 import hashlib
+import importlib
 import os
 import pathlib
 import random
@@ -83,10 +84,10 @@ class _Attack:
 
     def __init__(self, options: argparse.Namespace, scratch: pathlib.Path) -> None:
         begun = time.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME) + _start_of_process()
-        from tests.attack.readers import READERS, whole
+        from tests.attack.readers import whole
         from tests.attack.slot import Slot
 
-        self.reader = READERS[options.reader]
+        self.reader = importlib.import_module(options.module).READERS[options.reader]
         self._read = whole(self.reader, scratch)
         self.pool = list(self.reader.seeds())
         self._said: set[str] = set()
@@ -167,6 +168,7 @@ def main() -> None:
     """Attacks one reader for so long or so often."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--reader")
+    parser.add_argument("--module", default="tests.attack.readers")
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--scratch", type=pathlib.Path)
     parser.add_argument("--seconds", type=float)
@@ -181,8 +183,6 @@ def main() -> None:
         from tests.attack.readers import READERS
 
         with atheris.instrument_imports(include=list(READERS[options.reader].guided)):
-            import importlib
-
             for module in READERS[options.reader].guided:
                 importlib.import_module(module)
     from absl import logging

@@ -28,6 +28,7 @@ class Reader:
       open: prepares a reading in a scratch folder.
       n_inputs: that the recorded run gives it.
       guided: packages and modules whose coverage guides atheris; none for readers whose time is spent in native code.
+      module: whose `READERS` holds it, for the child to find it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Reader:
     open: Callable[[pathlib.Path], Read]
     n_inputs: int
     guided: tuple[str, ...] = ()
+    module: str = "tests.attack.readers"
 
 
 def _open_score(suffix: str, scratch: pathlib.Path) -> Read:

@@ -56,7 +56,10 @@ class Slot:
         return self._head()[6]
 
     def under_way(self) -> tuple[bytes, float, float] | None:
-        """The input being read, the time and the child's CPU time at which it was begun; None between inputs."""
+        """The input being read, the time and the child's CPU time at which it was begun; None between inputs.
+
+        What is read while the child writes may be half old: what counts must be seen twice.
+        """
         begun, done, _, length, wall, cpu, _ = self._head()
         return (self._map[_HEAD.size : _HEAD.size + length], wall, cpu) if begun > done else None
 

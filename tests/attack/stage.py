@@ -94,7 +94,13 @@ def _run_child(reader: Reader, out: pathlib.Path, row: Row, *, seconds: float, n
     slot, begun = Slot(out / "slot"), time.monotonic()
     shared = pathlib.Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="attack-", dir=shared if shared.is_dir() else None) as scratch:
-        arguments = [f"--reader={reader.name}", f"--out={out}", f"--scratch={scratch}", f"--seconds={seconds}"]
+        arguments = [
+            f"--reader={reader.name}",
+            f"--module={reader.module}",
+            f"--out={out}",
+            f"--scratch={scratch}",
+            f"--seconds={seconds}",
+        ]
         arguments += [f"--inputs={n_inputs}", f"--seed={row.runs}", *(["--guided"] if guided else [])]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         with (out / "said.txt").open("wb") as said:
@@ -120,11 +126,12 @@ def _run_child(reader: Reader, out: pathlib.Path, row: Row, *, seconds: float, n
 
 def _watch(child: subprocess.Popen, slot: Slot, out: pathlib.Path, row: Row) -> None:
     """Waits for the end of a child; one that hangs is killed."""
+    seen = None
     while child.poll() is None:
         time.sleep(_LOOK_EVERY_SEC)
         row.peak_mib = max(row.peak_mib, _peak_mib(child.pid))
-        under_way = slot.under_way()
-        if under_way is None:
+        seen, under_way = slot.under_way(), seen
+        if under_way is None or under_way != seen:
             continue
         data, wall, cpu = under_way
         used = _cpu_sec(child.pid) - cpu
