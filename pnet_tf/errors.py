@@ -26,10 +26,15 @@ class InputError(Exception):
 
     def __init__(self, message: str = "") -> None:
         """Keeps the message, as one line."""
-        line = " ".join(part.strip() for part in str(message).splitlines())
-        if len(line) > _MOST_CHARACTERS:
-            line = f"{line[: _MOST_CHARACTERS - _KEPT_AT_END]} ... {line[-_KEPT_AT_END:]}"
-        super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
+        line = _shortened(" ".join(part.strip() for part in str(message).splitlines()))
+        # An escaped character takes up to ten.
+        super().__init__(_shortened("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)))
+
+
+def _shortened(line: str) -> str:
+    if len(line) <= _MOST_CHARACTERS:
+        return line
+    return f"{line[: _MOST_CHARACTERS - _KEPT_AT_END]} ... {line[-_KEPT_AT_END:]}"
 
 
 class UsageError(InputError):

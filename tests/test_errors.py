@@ -22,6 +22,7 @@ def test_of_a_long_message_the_beginning_and_the_end_are_kept():
     message = str(InputError(f"a.csv: line 1: got {'9' * 100_000}; export it again"))
     assert len(message) < 1300
     assert message.startswith("a.csv: line 1: got 9") and message.endswith("; export it again")
+    assert len(str(InputError("\x1b" * 5000))) < 1300
 
 
 def test_an_error_survives_the_way_between_processes():
