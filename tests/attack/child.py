@@ -4,6 +4,7 @@ python -m tests.attack.child --reader=midi --out=FOLDER --scratch=FOLDER --secon
 """
 
 import argparse
+import ctypes
 import hashlib
 import importlib
 import os
@@ -11,6 +12,7 @@ import pathlib
 import random
 import re
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -21,6 +23,8 @@ _LONGEST_MESSAGE = 1500
 _MOST_POOLED = 400
 _MOST_KEPT = 5
 _LEAST_SEC = 4.0
+# Linux: which signal a process gets when its parent dies (linux/prctl.h).
+_PR_SET_PDEATHSIG = 1
 
 
 def name_of(kind: str, data: bytes) -> str:
@@ -176,6 +180,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--guided", action="store_true")
     options = parser.parse_args()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     warnings.simplefilter("ignore")
     if options.guided:
         import atheris
