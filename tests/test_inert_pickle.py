@@ -195,7 +195,7 @@ def test_what_is_no_array_of_objects_is_refused(value):
 
 @pytest.mark.parametrize(
     "asking",
-    [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"B\xff\xff\xff\x7f", *(code + b"\xff" * 7 + b"\x7f" for code in (b"\x96", b"\x8e"))],
+    [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"B\xff\xff\xff\x7f", *(op + b"\xff" * 7 + b"\x7f" for op in (b"\x96", b"\x8e"))],
     ids=["LONG_BINPUT", "PUT", "BINBYTES", "BYTEARRAY8", "BINBYTES8"],
 )
 def test_an_opcode_that_asks_for_gigabytes_is_refused_before_it_gets_them(asking):
