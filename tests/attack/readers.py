@@ -41,14 +41,20 @@ class Reader:
 
 
 def _open_score(suffix: str, scratch: pathlib.Path) -> Read:
-    from pnet_tf import roll, score
+    from pnet_tf import limits, roll, score
     from pnet_tf.errors import InputError
     from pnet_tf.spec import FeatureSpec
 
     path, spec = scratch / f"a{suffix}", FeatureSpec()
+    # What music21 would read for ever is given up sooner than by default, so that more is tried.
+    quick = limits.Limits(reading_sec=1.0)
 
     def read(data: bytes) -> object:
         """As perform reads a score, the first of several parts, and draws the beginning."""
+        with limits.raised_to(quick):
+            return read_score(data)
+
+    def read_score(data: bytes) -> object:
         path.write_bytes(data)
         try:
             found = score.read_score(path)
