@@ -1,4 +1,4 @@
-# make demo | make demo-train | make test | make test-slow | make lint | make clean
+# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make lint | make clean
 # Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
 
 VENV := .venv
@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo demo-train test test-slow lint clean
+.PHONY: help demo demo-train test test-slow attack attack-full lint clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -55,6 +55,19 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -q -m slow $(PYTEST_ARGS)
+
+# Readers get ATTACK_SEC seconds in all; the tests marked attack as long as they take. The full run goes on where it stopped.
+ATTACK_SEC ?= 420
+ATHERIS := $(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-attack.txt \
+	|| echo "no atheris for this machine: readers are attacked without the guidance of coverage" >&2
+
+attack: $(STAMP)
+	@$(ATHERIS)
+	$(PY) -m tests.attack --seconds=$(ATTACK_SEC) --out=work/attack-sample
+
+attack-full: $(STAMP)
+	@$(ATHERIS)
+	$(PY) -m tests.attack --full --seconds=172800 --out=work/attack
 
 lint: $(STAMP)
 	$(PY) -m ruff check pnet_tf tests tools

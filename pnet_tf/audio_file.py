@@ -28,11 +28,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from pnet_tf import limits
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _BLOCK_SAMPLES = 1 << 20
+# Of recordings; the delay of the resampler is found with as many samples as a rate has in 100 ms.
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1000, 768_000
 _WAV_DATA_CUT = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Programs that write into a pipe cannot know the length and leave the largest 32-bit sizes in the header.
 _WAV_LENGTH_UNKNOWN = 0xFFFF0000
@@ -81,7 +84,7 @@ def audio_info(path: pathlib.Path) -> AudioInfo:
         return _info(file)
 
 
-def read_waveform(path: pathlib.Path, spec: FeatureSpec) -> np.ndarray:
+def read_waveform(path: pathlib.Path, spec: FeatureSpec, *, max_sec: float | None = None) -> np.ndarray:
     """The sound of a file as one channel at the spec's rate; several channels are averaged.
 
     A file at another rate is resampled, and comes out `ceil(n * spec.sample_rate_hz / rate)` samples long with every
@@ -90,15 +93,17 @@ def read_waveform(path: pathlib.Path, spec: FeatureSpec) -> np.ndarray:
     Args:
       path: WAV, FLAC, MP3 or Ogg Vorbis.
       spec: gives the rate.
+      max_sec: the longest recording that is read; None for the limit in force.
 
     Returns:
       float32 [samples], nominally in -1..1 (files with float samples may go beyond, and are left as they are).
 
     Raises:
-      AudioError: the file cannot be opened or decoded, ends too soon, is empty, or holds samples that are no numbers.
+      AudioError: the file cannot be opened or decoded, ends too soon, is empty or too long, holds samples that are no
+        numbers, or has a rate that no recording has.
     """
     path = pathlib.Path(path)
-    waveform, info = _read_checked(path)
+    waveform, info = _read_checked(path, limits.current().audio_sec if max_sec is None else max_sec)
     if info.sample_rate_hz != spec.sample_rate_hz:
         waveform = resample(waveform, from_hz=info.sample_rate_hz, to_hz=spec.sample_rate_hz)
     return waveform
@@ -167,11 +172,23 @@ def _info(file: soundfile.SoundFile) -> AudioInfo:
     return AudioInfo(file.samplerate, file.frames, file.channels, file.format, file.subtype)
 
 
-def _read_checked(path: pathlib.Path) -> tuple[np.ndarray, AudioInfo]:
+def _read_checked(path: pathlib.Path, max_sec: float) -> tuple[np.ndarray, AudioInfo]:
     """Reads a whole file with soundfile: float32 [samples], channels averaged, and its header."""
     with _open(path) as file:
+        if not _LOWEST_RATE_HZ <= file.samplerate <= _HIGHEST_RATE_HZ:
+            raise AudioError(
+                f"{path}: says that it has {file.samplerate} samples a second, expected {_LOWEST_RATE_HZ} to {_HIGHEST_RATE_HZ}; "
+                "convert it, or copy it again"
+            )
         # In blocks, so that a header that lies about the length costs no memory.
-        blocks = list(_checked_blocks(path, file))
+        blocks, n_left = [], int(max_sec * file.samplerate)
+        for block in _checked_blocks(path, file):
+            blocks.append(block)
+            if (n_left := n_left - len(block)) < 0:
+                raise AudioError(
+                    f"{path}: longer than {max_sec / 3600:g} hours, the limit for one recording (cut it in pieces, or raise "
+                    "--max_audio_hours)"
+                )
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), _info(file)
 
 
@@ -189,7 +206,7 @@ def _checked_blocks(path: pathlib.Path, file: soundfile.SoundFile) -> Iterator[n
 
 def _read_block(path: pathlib.Path, file: soundfile.SoundFile) -> np.ndarray:
     try:
-        return _mono(file.read(_BLOCK_SAMPLES, dtype="float32"))
+        return _mono(file.read(max(_BLOCK_SAMPLES // file.channels, 1), dtype="float32"))
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path}: damaged audio ({_one_line(error)}); copy or encode the file again") from error
 

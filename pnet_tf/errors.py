@@ -11,15 +11,30 @@ DAMAGED = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, SyntaxError, ArithmeticError),
     *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
+_MOST_CHARACTERS = 1200
+_KEPT_AT_END = 300
 
 
 class InputError(Exception):
     """A file, folder or value that a person gave cannot be used (exit code 1).
 
-    The message is one line: what was got, what was expected, where, and what to do.
+    The message is one line: what was got, what was expected, where, and what to do. It may quote what a file holds, and a
+    file may hold anything: lines are joined, what no terminal should print is escaped, and of a long one the midst is left out.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        """Keeps the message, as one line."""
+        line = _shortened(" ".join(part.strip() for part in str(message).splitlines()))
+        # An escaped character takes up to ten.
+        super().__init__(_shortened("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)))
+
+
+def _shortened(line: str) -> str:
+    if len(line) <= _MOST_CHARACTERS:
+        return line
+    return f"{line[: _MOST_CHARACTERS - _KEPT_AT_END]} ... {line[-_KEPT_AT_END:]}"
 
 
 class UsageError(InputError):

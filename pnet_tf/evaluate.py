@@ -15,7 +15,7 @@ import sys
 from absl import flags as absl_flags
 from absl import logging
 
-from pnet_tf import command, corpus, evaluation_plan
+from pnet_tf import command, corpus, evaluation_plan, limits
 from pnet_tf.errors import InputError, UsageError
 from pnet_tf.evaluation_plan import CONTROLS
 from pnet_tf.files import write_whole
@@ -53,6 +53,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "resamples", 1000, "Resamples for the intervals; 0 for none.", lower_bound=0, upper_bound=100_000, flag_values=flags
     )
     absl_flags.DEFINE_float("excerpt_sec", 30.0, "What the page lets hear and see of each recording.", flag_values=flags)
+    limits.define_flags(flags, audio=True)
 
 
 def main(flags: absl_flags.FlagValues) -> None:
@@ -69,7 +70,7 @@ def main(flags: absl_flags.FlagValues) -> None:
     evaluation_plan.require_places(out, plan.html)
     from pnet_tf import evaluation, evaluation_report  # bring TensorFlow
 
-    with command.unwinding_on_sigterm():
+    with command.unwinding_on_sigterm(), limits.raised_to(limits.of_flags(flags)):
         report = evaluation.evaluate(plan)
     write_whole(out, json.dumps(report, indent=1, default=str, allow_nan=False) + "\n")
     sys.stdout.write("\n".join(evaluation_report.table(report)) + "\n")

@@ -3,10 +3,17 @@
 A pickle is a program: loading it plainly calls whatever functions it asks for. Here every name it may ask for is
 answered by a small stand-in of this file, numpy's names too (its own reconstruction functions trust their input), and
 any other name ends the reading before anything of it runs.
+
+Before that the opcodes are walked through once: Python's reader takes the memory that an opcode asks for before it sees
+whether the file holds as much (https://github.com/python/cpython/issues/115952), and a few bytes can ask for all there is.
 """
 
+import contextlib
+import contextvars
 import pickle
+import pickletools
 import re
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,6 +22,13 @@ from pnet_tf.errors import InputError
 
 _NUMBER_DTYPE = re.compile(r"[<>|=]?[iufb][1248]")
 _OBJECT_DTYPE = re.compile(r"\|?O[48]?")
+# An object can be named again and again, in two bytes each time, and each time be copied by what takes it.
+_COPIES_OF_THE_FILE = 8
+_LEAST_COPIED = 1 << 20
+_NEWEST_PROTOCOL = 4
+# Python 2's memo began at 1; pickletools.optimize leaves numbers out.
+_MEMO_GAP = 1 << 16
+_left_to_copy: contextvars.ContextVar[int] = contextvars.ContextVar("left_to_copy")
 
 
 class _StandIn:
@@ -27,6 +41,21 @@ class _StandIn:
     def __setstate__(self, state: Any) -> None:
         """Refuses a state."""
         raise pickle.UnpicklingError(f"a state for {type(self).__name__}")
+
+
+def _copying(n: int) -> None:
+    """Raises pickle.UnpicklingError when `n` more bytes or items are copied than a file of this size has reason to."""
+    _left_to_copy.set(left := _left_to_copy.get() - n)
+    if left < 0:
+        raise pickle.UnpicklingError("its objects are copied over and over")
+
+
+def _items(items: Any) -> list[Any]:
+    """Items as a list of our own."""
+    if not isinstance(items, list | tuple | set | frozenset | dict):
+        raise pickle.UnpicklingError(f"items in a {type(items).__name__}")
+    _copying(len(items))
+    return list(items)
 
 
 class Interval(_StandIn):
@@ -42,11 +71,11 @@ class IntervalTree(_StandIn):
 
     def __init__(self, intervals: Any = ()) -> None:
         """Keeps the intervals."""
-        self.intervals = list(intervals)
+        self.intervals = _items(intervals)
 
     def __setstate__(self, state: Any) -> None:
         """Takes the intervals out of a state, where a pickle holds the tree's attributes instead of arguments."""
-        self.intervals = list(state["all_intervals"])
+        self.intervals = _items(state["all_intervals"])
 
 
 class _Node(_StandIn):
@@ -98,13 +127,14 @@ class Array(_StandIn):
         if not isinstance(dtype, _Dtype):
             raise pickle.UnpicklingError("an array without a type")
         if dtype.is_object:
-            self.value = list(content)
+            self.value = _items(content)
             return
         flat = np.frombuffer(_bytes(content), dtype.numpy_dtype())
         self.value = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _bytes(content: Any) -> bytes:
+    _copying(len(content))
     # What Python 2 wrote as its byte string arrives as text, one character a byte.
     return content.encode("latin1") if isinstance(content, str) else bytes(memoryview(content))
 
@@ -131,14 +161,14 @@ class _Latin1(_StandIn):
     def __new__(cls, text: Any, encoding: Any) -> bytes:
         if not isinstance(text, str) or encoding != "latin1":
             raise pickle.UnpicklingError(f"bytes in {encoding!r}")
-        return text.encode("latin1")
+        return _bytes(text)
 
 
 class _Set(_StandIn):
     """Stands in for `set`: its items as a list."""
 
     def __new__(cls, items: Any = ()) -> list[Any]:
-        return list(items)
+        return _items(items)
 
 
 _STAND_INS: dict[tuple[str, str], type] = {
@@ -174,6 +204,31 @@ class _Unpickler(pickle.Unpickler):
         return _STAND_INS[module, name]
 
 
+@contextlib.contextmanager
+def _bounded(file: BinaryIO) -> Iterator[None]:
+    """Walks through the opcodes and goes back to the first; then, what stand-ins copy is counted.
+
+    Raises:
+      pickle.UnpicklingError: an opcode that no pickle of Python 2's time has, or a memo that skips numbers.
+      ValueError: an argument that the file does not hold whole, or an opcode that there is not.
+    """
+    begin, n_stored = file.tell(), 0
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.proto > _NEWEST_PROTOCOL:
+            raise pickle.UnpicklingError(f"{opcode.name}, which no pickle of MusicNet has")
+        if "PUT" in opcode.name or opcode.name == "MEMOIZE":
+            if argument is not None and not 0 <= argument <= n_stored + _MEMO_GAP:
+                raise pickle.UnpicklingError(f"{opcode.name} {argument} after {n_stored} others")
+            n_stored += 1
+    size = file.tell() - begin
+    file.seek(begin)
+    token = _left_to_copy.set(max(size * _COPIES_OF_THE_FILE, _LEAST_COPIED))
+    try:
+        yield
+    finally:
+        _left_to_copy.reset(token)
+
+
 def load_objects(file: BinaryIO, *, where: str) -> list[Any]:
     """The objects of one pickled object array: numbers, text, tuples, lists, and this file's stand-ins.
 
@@ -185,7 +240,8 @@ def load_objects(file: BinaryIO, *, where: str) -> list[Any]:
       InputError: the pickle names anything but arrays of numbers and intervals, is damaged, or holds something else.
     """
     try:
-        loaded = _Unpickler(file, where).load()
+        with _bounded(file):
+            loaded = _Unpickler(file, where).load()
     except InputError:
         raise
     except Exception as error:

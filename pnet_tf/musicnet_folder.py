@@ -4,6 +4,7 @@ import collections
 import pathlib
 from collections.abc import Iterator, Sequence
 
+from pnet_tf import limits
 from pnet_tf.audio_file import AUDIO_SUFFIXES
 from pnet_tf.corpus import (
     NO_AUDIO,
@@ -104,9 +105,13 @@ def read_label_file(path: AnyPath) -> bytes:
     """The content of a label file.
 
     Raises:
-      InputError: it cannot be read.
+      InputError: it cannot be read, or is too large.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limits.current().file_bytes + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot read the label file ({error.strerror})") from error
+    if len(data) > (most := limits.current().file_bytes):
+        raise InputError(f"{path}: larger than {most >> 20} MiB, no label file is (--max_notes raises the limit)")
+    return data

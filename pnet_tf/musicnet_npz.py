@@ -5,7 +5,6 @@ import pathlib
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -14,7 +13,7 @@ import soundfile
 from absl import logging
 
 from pnet_tf.corpus import LabelledCorpus, Labels, Recording, is_safe_name, require_known
-from pnet_tf.errors import InputError
+from pnet_tf.errors import DAMAGED, InputError
 from pnet_tf.inert_pickle import Array, IntervalTree, load_objects
 from pnet_tf.remote import AnyPath
 from pnet_tf.spec import FeatureSpec
@@ -81,7 +80,7 @@ def is_npz(path: AnyPath) -> bool:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGED:
         return False
 
 
@@ -99,7 +98,7 @@ def _entries(
                 with archive.open(member) as file:
                     _skip_header(file, where)
                     yield name, *_waveform_and_tree(load_objects(file, where=where), where), where
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: damaged npz ({error}); {_HOW_TO}") from error
 
 

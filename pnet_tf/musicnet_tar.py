@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from absl import logging
 
+from pnet_tf import limits
 from pnet_tf.audio_file import AUDIO_SUFFIXES
 from pnet_tf.corpus import (
     NO_AUDIO,
@@ -28,7 +29,6 @@ from pnet_tf.corpus import (
 )
 from pnet_tf.errors import InputError
 from pnet_tf.remote import AnyPath
-from pnet_tf.score_notes import MAX_FILE_BYTES
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
@@ -136,7 +136,14 @@ class _Forward:
         self._again = False
 
     def read(self, n_bytes: int) -> bytes:
-        """The next bytes, fewer only at the end."""
+        """The next bytes, fewer only at the end.
+
+        Raises:
+          tarfile.ReadError: they are more than a label file may have: tarfile reads a long name or an extended header whole,
+            however long it says that it is.
+        """
+        if n_bytes > max(limits.current().file_bytes, _COPY_BYTES) + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError(f"a header of {n_bytes} bytes")
         head = self.last[-1:] if self._again else b""
         data = head + self._file.read(n_bytes - len(head))
         self._position += len(data)
@@ -171,7 +178,8 @@ def _reading(path: AnyPath) -> Iterator[None]:
     """Turns what a damaged archive makes gzip and tarfile raise into one line."""
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    # ValueError: what tarfile lets out of the numbers of an extended header.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, LookupError, OverflowError) as error:
         raise InputError(f"{path}: the archive is cut off or damaged ({error}); download it again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot read the archive ({error.strerror or error})") from error
@@ -203,9 +211,9 @@ def _member(path: str) -> _Member | None:
 
 def _read_labels(file: BinaryIO, where: str, archive: AnyPath) -> bytes:
     with _reading(archive):
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{where}: larger than {MAX_FILE_BYTES} bytes, no label file is")
+        data = file.read(limits.current().file_bytes + 1)
+    if len(data) > (most := limits.current().file_bytes):
+        raise InputError(f"{where}: larger than {most} bytes, no label file is")
     return data
 
 

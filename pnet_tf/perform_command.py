@@ -11,7 +11,7 @@ import sys
 
 from absl import flags as absl_flags
 
-from pnet_tf import command, perform_plan, score
+from pnet_tf import command, limits, perform_plan, score
 from pnet_tf.errors import InputError, UsageError
 
 
@@ -44,6 +44,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     )
     absl_flags.DEFINE_string("part", None, "The part to play, by name or number.", flag_values=flags)
     absl_flags.DEFINE_string("plot", None, "A picture to write; a folder for several scores.", flag_values=flags)
+    limits.define_flags(flags, audio=False)
 
 
 def main(flags: absl_flags.FlagValues) -> None:
@@ -57,6 +58,11 @@ def main(flags: absl_flags.FlagValues) -> None:
         raise UsageError(f"--tempo={flags.tempo:g}: expected a factor from 0.05 to 20 (1 is as written)")
     semitones = _parse_transpose(flags.transpose)
     loudness_lufs = _parse_loudness(flags.loudness)
+    with limits.raised_to(limits.of_flags(flags)):
+        _perform(flags, semitones, loudness_lufs)
+
+
+def _perform(flags: absl_flags.FlagValues, semitones: int | None, loudness_lufs: float | None) -> None:
     tasks = perform_plan.plan_tasks(flags.score, pathlib.Path(flags.out), pathlib.Path(flags.plot) if flags.plot else None)
     # What is wrong with a single score shows before TensorFlow starts.
     first = score.read_score(tasks[0].score, part=flags.part) if len(tasks) == 1 else None

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from pnet_tf import lanes, musicnet, preparation_beam, preparer, preparer_remote, records, splits
+from pnet_tf import lanes, limits, musicnet, preparation_beam, preparer, preparer_remote, records, splits
 from pnet_tf import spec as spec_room
 from pnet_tf.corpus import Corpus, Recording
 from pnet_tf.errors import InputError
@@ -219,6 +219,7 @@ def _job(plan: Plan, recording: Recording, *, made_from: str) -> preparer.Job:
         spec=plan.spec,
         max_bad_labels=plan.max_bad_labels,
         made_from=made_from,
+        max_audio_sec=limits.current().audio_sec,
     )
 
 

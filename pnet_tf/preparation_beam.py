@@ -9,7 +9,6 @@ import io
 import json
 import logging as stdlib_logging
 import pathlib
-import pickle
 import re
 import traceback
 import types
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
-_JOB_SUFFIX = ".job"
+_JOB_SUFFIX = ".job.json"
 _REFUSAL_SUFFIX = ".refusal.json"
 _WORKER_LINE = re.compile(r"WorkerPlaceError: (.+)")
 
@@ -111,7 +110,7 @@ def run_on_beam(
     for job in jobs:
         errand = preparer_remote.Errand(job, landing=scratch, base=pathlib.Path.cwd())
         with _file_of(scratch, job.name, _JOB_SUFFIX).open("wb") as file:
-            pickle.dump(errand, file)
+            file.write(errand.to_json().encode())
         written.append(job)
     logging.info("%d recordings go to %s", len(written), runner)
     _run_pipeline([str(absolute(_file_of(scratch, job.name, _JOB_SUFFIX))) for job in written], runner, options)
@@ -130,7 +129,7 @@ def do_written_errand(path: str) -> None:
     """
     file = path_of(path)
     try:
-        errand: preparer_remote.Errand = pickle.loads(file.read_bytes())
+        errand = preparer_remote.Errand.from_json(file.read_bytes(), where=path)
     except OSError as error:
         raise WorkerPlaceError(f"a worker cannot read {path}: --source and --out must be where every worker sees them") from error
     try:

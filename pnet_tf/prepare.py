@@ -16,7 +16,7 @@ import sys
 from absl import flags as absl_flags
 from absl import logging
 
-from pnet_tf import command, corpus
+from pnet_tf import command, corpus, limits
 from pnet_tf.errors import InputError, UsageError
 from pnet_tf.remote import RemoteError, path_of
 from pnet_tf.spec import FeatureSpec
@@ -78,6 +78,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_bool(
         "skip_bad", False, "Finish without the recordings that cannot be used.", flag_values=flags
     )
+    limits.define_flags(flags, audio=True)
     _define_beam_flags(flags)
 
 
@@ -114,7 +115,8 @@ def main(flags: absl_flags.FlagValues) -> None:
     instrument = corpus.require_instrument(flags.instrument)
     runner, options = _runner(flags)
     try:
-        _prepare(flags, instrument, runner, options)
+        with limits.raised_to(limits.of_flags(flags)):
+            _prepare(flags, instrument, runner, options)
     except RemoteError as error:
         raise InputError(f"{error.filename}: {error.strerror}; see whether that place can be reached from here") from error
     except OSError as error:

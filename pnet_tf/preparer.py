@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import tensorflow as tf
 
-from pnet_tf import alignment, audio_file, records, roll, stft
+from pnet_tf import alignment, audio_file, limits, records, roll, stft
 from pnet_tf.errors import InputError
 from pnet_tf.files import write_whole
 from pnet_tf.remote import AnyPath
@@ -40,6 +40,7 @@ class Job:
       spec: how features are computed.
       max_bad_labels: share of the notes that may lie past the end of the audio.
       made_from: tells this recording's source from a changed one; kept with the entry.
+      max_audio_sec: the longest audio that is read.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Job:
     spec: FeatureSpec
     max_bad_labels: float
     made_from: str = ""
+    max_audio_sec: float = limits.DEFAULT.audio_sec
 
 
 def prepare_recording(job: Job) -> RecordingEntry:
@@ -70,7 +72,7 @@ def prepare_recording(job: Job) -> RecordingEntry:
     """
     if isinstance(job.score, InputError):
         raise job.score
-    waveform = audio_file.read_waveform(job.audio, job.spec)
+    waveform = audio_file.read_waveform(job.audio, job.spec, max_sec=job.max_audio_sec)
     score, label_counts = fit_score(job, Fraction(len(waveform), job.spec.sample_rate_hz))
     notes = roll.note_frames(score, job.spec)
     n_frames = job.spec.n_frames(len(waveform))

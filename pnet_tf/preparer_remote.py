@@ -1,13 +1,20 @@
 """One recording between places that other machines see: its audio fetched, prepared in local scratch, and brought home."""
 
 import dataclasses
+import json
 import pathlib
 import tempfile
+from fractions import Fraction
+from typing import Any
 
 from pnet_tf import preparer
-from pnet_tf.errors import InputError
-from pnet_tf.remote import AnyPath, RemotePath, copy_whole
+from pnet_tf.errors import DAMAGED, InputError
+from pnet_tf.remote import AnyPath, RemotePath, copy_whole, path_of
+from pnet_tf.score import Note, Score
 from pnet_tf.shard_set import RecordingEntry
+from pnet_tf.spec import FeatureSpec
+
+_PLAIN_FIELDS = ("name", "split", "label_source", "max_bad_labels", "made_from", "max_audio_sec")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +30,55 @@ class Errand:
     job: preparer.Job
     landing: AnyPath
     base: pathlib.Path
+
+    def to_json(self) -> str:
+        """JSON, which `from_json` reads; no pickle, which whoever can write beside the shards could have a worker run."""
+        fields = {name: getattr(self.job, name) for name in _PLAIN_FIELDS}
+        paths = {"audio": self.job.audio, "folder": self.job.folder, "landing": self.landing, "base": self.base}
+        fields |= {name: str(path) for name, path in paths.items()}
+        fields |= {"spec": self.job.spec.to_json(), "score": _score_to_fields(self.job.score)}
+        return json.dumps(fields) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str) -> "Errand":
+        """The errand that `to_json` wrote.
+
+        Args:
+          text: JSON.
+          where: the file it came from, for messages.
+
+        Raises:
+          InputError: it is none.
+        """
+        try:
+            fields = json.loads(text)
+            job = preparer.Job(
+                audio=path_of(fields["audio"]),
+                folder=path_of(fields["folder"]),
+                spec=FeatureSpec.from_json(fields["spec"], where=where),
+                score=_score_from_fields(fields["score"]),
+                **{name: fields[name] for name in _PLAIN_FIELDS},
+            )
+            return cls(job, landing=path_of(fields["landing"]), base=pathlib.Path(fields["base"]))
+        except (*DAMAGED, RecursionError) as error:
+            raise InputError(f"{where}: no job of a preparation ({error!r}); run the same prepare again") from error
+
+
+def _score_to_fields(score: Score | InputError) -> dict[str, Any]:
+    """A score, or what is wrong with it, as JSON has it; times as numerator and denominator."""
+    if isinstance(score, InputError):
+        return {"refused": str(score)}
+    notes = [(*note.start_sec.as_integer_ratio(), *note.end_sec.as_integer_ratio(), note.pitch) for note in score.notes]
+    bars = [bar.as_integer_ratio() for bar in score.bars_sec]
+    return {"name": score.name, "part": score.part, "ignored": dict(score.ignored), "notes": notes, "bars_sec": bars}
+
+
+def _score_from_fields(fields: dict[str, Any]) -> Score | InputError:
+    if "refused" in fields:
+        return InputError(fields["refused"])
+    notes = [Note(Fraction(*note[:2]), Fraction(*note[2:4]), note[4]) for note in fields["notes"]]
+    bars = tuple(Fraction(*bar) for bar in fields["bars_sec"])
+    return Score(fields["name"], tuple(notes), fields["part"], bars, fields["ignored"])
 
 
 def do_errand(errand: Errand) -> RecordingEntry:

@@ -12,6 +12,8 @@ from pnet_tf.spec import FeatureSpec
 
 # A window touches few chunks, and reads little that it does not use: a quarter of the default window each.
 CHUNK_FRAMES = 216
+# What names the operations that parse a record, in the messages of those that fail.
+SCOPE = "parse_chunks"
 # TFRecord framing: length (8 bytes) and its checksum (4) before the data, checksum (4) after it.
 _FRAMING_BYTES = 16
 
@@ -96,11 +98,12 @@ def parse_chunks(records: tf.Tensor, spec: FeatureSpec, *, first_frame: tf.Tenso
         "pianoroll": (tf.int8, spec.n_pitches),
         "onset_offset": (tf.int8, spec.n_pitches),
     }
-    parsed = tf.io.parse_example(records, {name: tf.io.FixedLenFeature([], tf.string) for name in columns})
     window = {}
-    for name, (dtype, width) in columns.items():
-        row_bytes = dtype.size * width
-        joined = tf.strings.reduce_join(parsed[name])
-        wanted = tf.strings.substr(joined, first_frame * row_bytes, n_frames * row_bytes)
-        window[name] = tf.reshape(tf.io.decode_raw(wanted, dtype), [n_frames, width])
+    with tf.name_scope(SCOPE):
+        parsed = tf.io.parse_example(records, {name: tf.io.FixedLenFeature([], tf.string) for name in columns})
+        for name, (dtype, width) in columns.items():
+            row_bytes = dtype.size * width
+            joined = tf.strings.reduce_join(parsed[name])
+            wanted = tf.strings.substr(joined, first_frame * row_bytes, n_frames * row_bytes)
+            window[name] = tf.reshape(tf.io.decode_raw(wanted, dtype), [n_frames, width])
     return window

@@ -10,6 +10,7 @@ import pathlib
 import zipfile
 from fractions import Fraction
 
+from pnet_tf import limits
 from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_labels import (
     choose_instrument,
@@ -21,9 +22,6 @@ from pnet_tf.score_labels import (
 from pnet_tf.score_midi import score_from_midi
 from pnet_tf.score_musicxml import TEXT_FORMATS, score_from_mxl, score_from_text, score_from_xml
 from pnet_tf.score_notes import (
-    MAX_DURATION_SEC,
-    MAX_FILE_BYTES,
-    MAX_NOTES,
     N_PITCHES,
     PROGRAM_NAMES,
     Note,
@@ -34,9 +32,6 @@ from pnet_tf.score_notes import (
 )
 
 __all__ = [
-    "MAX_DURATION_SEC",
-    "MAX_FILE_BYTES",
-    "MAX_NOTES",
     "PROGRAM_NAMES",
     "SUFFIXES",
     "Note",
@@ -78,11 +73,14 @@ def read_score(path: pathlib.Path | str, *, part: str | None = None) -> Score:
 def _read_bytes(path: AnyPath) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(limits.current().file_bytes + 1)
     except OSError as error:
         raise ScoreError(f"{path}: cannot read the score ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ScoreError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for a score (is it a recording?)")
+    if len(data) > (most := limits.current().file_bytes):
+        raise ScoreError(
+            f"{path}: larger than {most >> 20} MiB, the limit for a score of {limits.current().notes} notes (is it a recording? "
+            "--max_notes raises it)"
+        )
     if not data.strip():
         raise ScoreError(f"{path}: the file is empty, expected a score")
     return data

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from fractions import Fraction
 
+from pnet_tf import limits
 from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_notes import (
     N_PITCHES,
@@ -36,9 +37,12 @@ def read_labels(path: AnyPath | str, *, sample_rate_hz: int | None = None, instr
     """
     path = path_of(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limits.current().file_bytes + 1)
     except OSError as error:
         raise ScoreError(f"{path}: cannot read the label file ({error.strerror})") from error
+    if len(data) > (most := limits.current().file_bytes):
+        raise ScoreError(f"{path}: larger than {most >> 20} MiB, no label file is (--max_notes raises the limit)")
     return score_from_labels(
         data, name=path.stem, where=str(path), sample_rate_hz=sample_rate_hz, instrument=instrument
     )

@@ -1,16 +1,19 @@
 """MusicXML, plain or compressed, and other text formats of music21 to a `Score`: bars, tempos, parts, repeats."""
 
 import collections
+import contextlib
 import dataclasses
 import io
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree
 
-from pnet_tf.score_notes import MAX_FILE_BYTES, PartName, Score, ScoreError, choose_part, score_from_notes
+from pnet_tf import limits
+from pnet_tf.score_bounds import bounded
+from pnet_tf.score_notes import PartName, Score, ScoreError, choose_part, score_from_notes
 from pnet_tf.score_performed import WrittenBar, WrittenNote, bars_and_notes, times_from_tempos
 from pnet_tf.score_xml_guard import check_xml
 
@@ -53,8 +56,10 @@ def _read_member(archive: zipfile.ZipFile, path: str, where: str) -> bytes:
         member = archive.getinfo(path)
     except KeyError as error:
         raise ScoreError(f"{where}: a zip file without {path}, expected compressed MusicXML") from error
-    if member.file_size > MAX_FILE_BYTES:
-        raise ScoreError(f"{where}: {path} unpacks to more than {MAX_FILE_BYTES >> 20} MiB, the limit for one score")
+    if member.file_size > (most := limits.current().file_bytes):
+        raise ScoreError(
+            f"{where}: {path} unpacks to more than {most >> 20} MiB, the limit for one score (--max_notes raises it)"
+        )
     with archive.open(member) as file:
         # Without a number all that is packed would be unpacked before its size is looked at.
         return file.read(member.file_size + 1)
@@ -81,16 +86,17 @@ def score_from_xml(data: bytes, *, name: str, where: str, part: str | None = Non
             f"{where}: XML of kind <{root_tag}>, expected MusicXML <score-partwise> (or MEI); export it as MusicXML"
         )
     ignored: collections.Counter[str] = collections.Counter()
-    _tidy(root, ignored)
 
     def _parse() -> Any:
         from music21.musicxml import xmlToM21
 
+        _tidy(root, ignored)
         importer = xmlToM21.MusicXMLImporter()
         importer.xmlRootToScore(root, importer.stream)
         return importer.stream
 
-    return _score_from_stream(_guarded(_parse, ignored, where), ignored, name=name, where=where, part=part)
+    with _guarded(len(data), where):
+        return _score_from_stream(_parsed(_parse, ignored), ignored, name=name, where=where, part=part)
 
 
 def score_from_text(data: bytes, text_format: str, *, name: str, where: str, part: str | None = None) -> Score:
@@ -108,7 +114,8 @@ def score_from_text(data: bytes, text_format: str, *, name: str, where: str, par
 
         return converter.parseData(text, format=text_format, forceSource=True)
 
-    return _score_from_stream(_guarded(_parse, ignored, where), ignored, name=name, where=where, part=part)
+    with _guarded(len(data), where):
+        return _score_from_stream(_parsed(_parse, ignored), ignored, name=name, where=where, part=part)
 
 
 def _tidy(root: ElementTree.Element, ignored: collections.Counter[str]) -> None:
@@ -138,17 +145,28 @@ def _tidy(root: ElementTree.Element, ignored: collections.Counter[str]) -> None:
                     direction.remove(kind)
 
 
-def _guarded(parse: Any, ignored: collections.Counter[str], where: str) -> Any:
-    """What `parse` gives; its warnings are counted, whatever it raises becomes a `ScoreError`."""
+@contextlib.contextmanager
+def _guarded(n_bytes: int, where: str) -> Iterator[None]:
+    """Makes whatever music21 raises inside a `ScoreError`, and ends what takes too much time or memory."""
+    from music21 import converter  # noqa: F401  (takes seconds, which are not the score's)
+
+    try:
+        with bounded(n_bytes, where):
+            yield
+    except ScoreError:
+        raise
+    except Exception as error:  # music21 lets any kind of error out on a damaged file, also when it is asked for notes
+        reason = " ".join(str(error).split())[:200]
+        raise ScoreError(
+            f"{where}: music21 cannot read this score ({type(error).__name__}: {reason}); export it again"
+        ) from error
+
+
+def _parsed(parse: Callable[[], Any], ignored: collections.Counter[str]) -> Any:
+    """What `parse` gives; its warnings are counted."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            stream = parse()
-        except Exception as error:  # music21 lets any kind of error out on a damaged file
-            reason = " ".join(str(error).split())[:200]
-            raise ScoreError(
-                f"{where}: music21 cannot read this score ({type(error).__name__}: {reason}); export it again"
-            ) from error
+        stream = parse()
     from music21 import exceptions21
 
     kinds = (exceptions21.Music21Exception, UserWarning)

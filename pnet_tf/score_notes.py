@@ -6,11 +6,10 @@ from fractions import Fraction
 
 from absl import logging
 
+from pnet_tf import limits
 from pnet_tf.errors import InputError
 
-MAX_DURATION_SEC = 4 * 60 * 60
-MAX_NOTES = 1_000_000
-MAX_FILE_BYTES = 64 * 2**20
+_LISTED_PARTS = 20
 N_PITCHES = 128
 
 # The sound set of General MIDI level 1, by program number.
@@ -128,22 +127,27 @@ def score_from_notes(
     kept = {reason: count for reason, count in (ignored or {}).items() if count}
     score = Score(name, ordered, part, (), kept)
     end_sec = score.end_sec
-    if end_sec > MAX_DURATION_SEC:
+    if end_sec > limits.current().score_sec:
         raise ScoreError(
-            f"{name}: ends after {float(end_sec) / 3600:.1f} hours, the limit is {MAX_DURATION_SEC / 3600:.0f} "
-            "(cut it in pieces)"
+            f"{name}: ends after {_hours(end_sec)} hours, the limit is {limits.current().hours:g} (cut it in pieces, or raise "
+            "--max_hours)"
         )
     return dataclasses.replace(score, bars_sec=tuple(bar for bar in sorted(bars_sec) if bar < end_sec))
 
 
+def _hours(seconds: Fraction) -> str:
+    """Hours of a time that may be too large for a float."""
+    return f"{float(seconds) / 3600:.1f}" if seconds < 10**9 else "more than 100000"
+
+
 def require_few_notes(n_notes: int, name: str) -> None:
-    """Refuses a score of more than `MAX_NOTES` notes.
+    """Refuses a score of more notes than the limit.
 
     Raises:
       ScoreError: there are more.
     """
-    if n_notes > MAX_NOTES:
-        raise ScoreError(f"{name}: more than {MAX_NOTES} notes, the limit for one score (cut it in pieces)")
+    if n_notes > (most := limits.current().notes):
+        raise ScoreError(f"{name}: more than {most} notes, the limit for one score (cut it in pieces, or raise --max_notes)")
 
 
 def choose_part(parts: Sequence[PartName], wanted: str | None, name: str) -> int:
@@ -161,7 +165,9 @@ def choose_part(parts: Sequence[PartName], wanted: str | None, name: str) -> int
     """
     if not parts:
         raise ScoreError(f"{name}: no pitched notes found, expected at least one")
-    listing = ", ".join(f"{number} {part.name!r}" for number, part in enumerate(parts, 1))
+    listing = ", ".join(f"{number} {part.name[:60]!r}" for number, part in enumerate(parts[:_LISTED_PARTS], 1))
+    if len(parts) > _LISTED_PARTS:
+        listing += f" and {len(parts) - _LISTED_PARTS} more"
     if wanted is None:
         if len(parts) == 1:
             return 0

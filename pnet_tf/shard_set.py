@@ -21,6 +21,8 @@ MANIFEST_NAME = "manifest.json"
 COMPLETED_NAME = "COMPLETED"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
+_MOST = 2**62
+_LONGEST_NAME_BYTES = 255
 
 
 def _require_types(record: object) -> None:
@@ -30,6 +32,15 @@ def _require_types(record: object) -> None:
         fits = type(value) in (int, float) if kind is float else type(value) is int if kind is int else isinstance(value, kind)
         if not fits:
             raise TypeError(f"{field.name} is {value!r}")
+
+
+def _require_numbers(record: object, *names: str) -> None:
+    """Raises ValueError where a number is below 0, or beyond all that a shard set can hold."""
+    for name in names:
+        value = getattr(record, name)
+        values = value if isinstance(value, tuple) else (value,)
+        if not all(0 <= number < _MOST for number in values):
+            raise ValueError(f"{name} is {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +90,26 @@ class RecordingEntry:
         tuples = {name: tuple(int(x) for x in fields[name]) for name in ("pitch_frames", "byte_offsets")}
         entry = cls(**{**fields, **tuples, "ranges": ranges})
         _require_types(entry)
-        if pathlib.PurePath(entry.shard).name != entry.shard:
+        if pathlib.PurePath(entry.shard).name != entry.shard or len(entry.shard.encode()) > _LONGEST_NAME_BYTES:
             raise ValueError(f"shard {entry.shard!r} is not a plain file name")
         if entry.split not in ("train", "test") or not set(ranges) <= set(SPLITS):
             raise ValueError(f"{entry.name}: unknown split {entry.split!r} or ranges {sorted(ranges)}")
         if any(not 0 <= first < end <= entry.n_frames for spans in ranges.values() for first, end in spans):
             raise ValueError(f"{entry.name}: ranges {ranges} beyond its {entry.n_frames} frames")
+        entry._require_plausible()
         return entry
+
+    def _require_plausible(self) -> None:
+        """Raises TypeError or ValueError where what is printed or read later has no numbers, or ones that cannot be."""
+        _require_numbers(self, "n_frames", "n_notes", "seconds", "level_gain", "size_bytes", "pitch_frames", "byte_offsets")
+        measured = {name: value for name, value in self.alignment.items() if name != "warnings"}
+        if not all(type(value) in (int, float) for value in measured.values()):
+            raise TypeError(f"{self.name}: alignment is {self.alignment!r}")
+        if not all(type(count) is int for count in self.label_counts.values()):
+            raise TypeError(f"{self.name}: label_counts is {self.label_counts!r}")
+        ends = (*self.byte_offsets[1:], self.size_bytes)
+        if not all(begin < end for begin, end in zip(self.byte_offsets, ends, strict=True)):
+            raise ValueError(f"{self.name}: byte_offsets do not rise from chunk to chunk up to size_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +171,9 @@ class Manifest:
                 raise ValueError("no recordings")
             manifest = cls(**{**fields, "recordings": entries})
             _require_types(manifest)
+            _require_numbers(manifest, "chunk_frames", "guard_frames")
+            if len({len(entry.pitch_frames) for entry in entries}) > 1:
+                raise ValueError("recordings of different numbers of pitches")
             for entry in entries:
                 if len(entry.byte_offsets) != -(-entry.n_frames // manifest.chunk_frames):
                     raise ValueError(f"{entry.name}: {len(entry.byte_offsets)} chunks for {entry.n_frames} frames")
@@ -197,7 +224,7 @@ def open_shard_set(folder: AnyPath) -> ShardSet:
         raise InputError(f"{path}: cannot read the manifest ({error.strerror}); prepare the data again") from error
     manifest = Manifest.from_json(text, where=str(path))
     for entry in manifest.recordings:
-        _check_shard(folder / entry.shard, entry)
+        _check_shard(folder / entry.shard, entry, spec)
     if (folder / COMPLETED_NAME).read_text(encoding="utf-8", errors="replace") != seal(folder):
         raise InputError(
             f"{folder}: {spec_room.FILE_NAME} or {MANIFEST_NAME} is not as prepare wrote it; prepare into another folder"
@@ -205,9 +232,12 @@ def open_shard_set(folder: AnyPath) -> ShardSet:
     return ShardSet(folder, spec, manifest)
 
 
-def _check_shard(path: AnyPath, entry: RecordingEntry) -> None:
+def _check_shard(path: AnyPath, entry: RecordingEntry, spec: FeatureSpec) -> None:
     advice = f"delete {COMPLETED_NAME} and that shard, and run the same prepare again"
     if not path.is_file():
         raise InputError(f"{path}: this shard is missing; {advice}")
     if (size := path.stat().st_size) != entry.size_bytes:
         raise InputError(f"{path}: the shard has {size} bytes, the manifest says {entry.size_bytes}; {advice}")
+    # float16 bins, and two rolls of a byte a pitch. What the manifest says is planned with before a shard is read.
+    if (needed := entry.n_frames * (2 * spec.n_bins + 2 * spec.n_pitches)) > size:
+        raise InputError(f"{path}: the shard has {size} bytes, {entry.n_frames} frames of this spec need {needed}; {advice}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pnet_tf import dataset
+from pnet_tf import dataset, records
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
@@ -22,6 +22,9 @@ from pnet_tf.trained import first_weights
 from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
 
 _REASON_CHARACTERS = 120
+_OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
+# A record whose checksum is right and whose content is not; nothing else that fails has such a node.
+_OF_READING = re.compile(f"{records.SCOPE}|IteratorGetNext|DatasetToSingleElement|Could not parse example")
 _GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
 
 
@@ -107,8 +110,12 @@ def _shards_named(shards: ShardSet) -> Iterator[None]:
     """What reading damaged shards raises, wherever in a graph it does, as an error that names the shard set."""
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError) as error:
-        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", error.message).split())[:_REASON_CHARACTERS]
+    # UnicodeDecodeError: TensorFlow's own message could not be made, because it quotes bytes of a record.
+    except (*_OF_FILES, tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+        message = getattr(error, "message", str(error))
+        if isinstance(error, tf.errors.InvalidArgumentError) and not _OF_READING.search(message):
+            raise
+        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", message).split())[:_REASON_CHARACTERS]
         raise InputError(
             f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
             f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pnet_tf"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
-SCORE = {"errors", "spec", "remote", "score*"}
+SCORE = {"errors", "limits", "spec", "remote", "score*"}
 CORPUS = {"instruments", "corpus", "musicnet*", "own_pairs", "inert_pickle"}
 SHARDS = {"records", "shard_set", "splits", "files"}
 RUN = {"run_folder", "checkpoint", "schedule", "settings", "files"}
@@ -29,12 +29,13 @@ LOOP = {"dataset", "loss", "unet", "train_step", "cluster", "learner", "validati
 MAY_IMPORT = {
     "errors": set(),
     "remote": {"errors"},
+    "limits": {"errors"},
     "files": {"errors", "remote"},
     "spec": {"errors", "remote"},
     "command": {"errors"},
     "instruments": set(),
     "score*": SCORE,
-    "audio_file": {"errors", "spec"},
+    "audio_file": {"errors", "limits", "spec"},
     "wav_file": {"errors", "spec", "files", "audio_file"},
     "loudness": set(),
     "limiter": set(),
@@ -115,7 +116,7 @@ LEARNING = [
     *("level_range", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
-WITHOUT_TENSORFLOW = ["errors", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW = ["errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
@@ -316,6 +317,13 @@ def test_the_pins_lie_in_the_ranges_of_the_package():
     pinned = pins()
     wrong = [str(r) for r in wanted if not r.specifier.contains(pinned.get(canonicalize_name(r.name), "0"))]
     assert wrong == []
+
+
+def test_what_attacks_need_is_pinned_apart_from_what_tests_need():
+    lines = (ROOT / "requirements-attack.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and line[0] != "#")
+    assert {r.name: r.specifier.contains(pinned[r.name]) for r in ranges("attack")} == {"atheris": True}
+    assert not set(pinned) & set(pins())
 
 
 def test_the_base_needs_no_tensorflow():

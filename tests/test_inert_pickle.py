@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import pickletools
+import tracemalloc
 
 import intervaltree
 import numpy as np
@@ -187,3 +188,34 @@ def test_random_bytes_end_in_one_line_or_are_refused():
 @pytest.mark.parametrize("value", [1, "text", [1, 2], WAVEFORM])
 def test_what_is_no_array_of_objects_is_refused(value):
     assert "expected an array of objects" in refused(pickle.dumps(value, 2))
+
+
+# --- what would take memory, or time, that the file's size does not explain
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"B\xff\xff\xff\x7f", *(op + b"\xff" * 7 + b"\x7f" for op in (b"\x96", b"\x8e"))],
+    ids=["LONG_BINPUT", "PUT", "BINBYTES", "BYTEARRAY8", "BINBYTES8"],
+)
+def test_an_opcode_that_asks_for_gigabytes_is_refused_before_it_gets_them(asking):
+    tracemalloc.start()
+    try:
+        refused(b"\x80\x04N" + asking + b".")
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("copier", [b"cbuiltins\nset\n", b"cintervaltree\nIntervalTree\n"])
+def test_a_list_copied_over_and_over_is_refused(copier):
+    """2 MB that would become 80 GB: the copies are named in five bytes each, and all kept."""
+    many = b"](" + b"N" * 100_000 + b"eq\x00\x85q\x010"
+    copies = b"](" + (copier + b"q\x020") + b"(" + b"h\x02h\x01R" * 100_000 + b"l."
+    assert "copied over and over" in refused(b"\x80\x02" + many + copies)
+
+
+def test_a_waveform_may_be_of_any_size():
+    waveform = np.zeros(2_000_000, np.float32)
+    for protocol in (2, 4):
+        assert len(load(pickle.dumps(objects(waveform), protocol))[0].value) == len(waveform)

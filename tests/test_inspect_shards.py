@@ -26,7 +26,7 @@ def test_the_minutes_are_those_of_the_ranges(shards, capsys):
     assert lines[2:5] == ["train       0.92 min", "validation  0.10 min", "test        0.39 min"]
     # Pitch 90 is heard in the test recording alone.
     assert lines[5] == "pitches     3 heard in training, MIDI 60 to 67"
-    assert lines[6] == "size        0.0 MB"
+    assert lines[6] == "size        39.0 MB"
 
 
 def test_each_recording_has_a_line(shards, capsys):
@@ -90,7 +90,7 @@ def shards(tmp_path):
         ("last", "test", 4000, {"test": ((0, 4000),)}, {90: 5}),
         ("second", "train", 2000, {"train": ((0, 2000),)}, {67: 2}),
     ):
-        data = name.encode() * 300
+        data = (name.encode() * 300).ljust(n_frames * 2306 + 20_000, b"\0")
         (tmp_path / f"{name}.tfrecord").write_bytes(data)
         entries.append(
             RecordingEntry(

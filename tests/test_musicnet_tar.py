@@ -156,7 +156,7 @@ def test_links_and_devices_are_ignored(tmp_path, scratch, kind):
 
 
 def test_a_label_file_of_any_size_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("pnet_tf.musicnet_tar.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("pnet_tf.limits._FILE_BYTES", 100)
     with pytest.raises(InputError, match="larger than 100 bytes"):
         TarCorpus(stored(tmp_path / "a.tar", packed(MEMBERS)), "violin")
 
@@ -183,6 +183,31 @@ def test_a_size_below_zero_does_not_read_in_circles(tmp_path):
 
 
 # --- cut and damaged
+
+
+@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
+@pytest.mark.parametrize("size", [b"77777777777\0", b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7])
+def test_a_header_that_says_it_is_gigabytes_long_is_one_line(tmp_path, kind, size):
+    header = bytearray(tarfile.TarInfo("long").tobuf())
+    header[124:136], header[156:157] = size, kind
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(10240))
+    with pytest.raises(InputError, match="cut off or damaged .a header of [0-9]+ bytes"):
+        TarCorpus(tmp_path / "a.tar", "violin")
+
+
+@pytest.mark.parametrize("pax", [{"GNU.sparse.major": "x", "GNU.sparse.minor": "0"}, {"GNU.sparse.size": "x"}, {"size": "x"}])
+def test_an_extended_header_without_numbers_is_one_line_or_passed_over(tmp_path, pax):
+    """https://github.com/python/cpython/pull/153637"""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("train_labels/1.csv")
+        info.pax_headers = pax
+        archive.addfile(info)
+    try:
+        assert TarCorpus(tmp_path / "a.tar", "violin").names == ()
+    except InputError as error:
+        assert "cut off or damaged" in str(error)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8, 0.95])

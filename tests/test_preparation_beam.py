@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import pickle
 import re
 import runpy
 import socket
@@ -22,6 +21,7 @@ from pnet_tf import command, inspect_shards, preparation, preparation_beam, prep
 from pnet_tf import prepare as prepare_command
 from pnet_tf.dataset import fixed_windows, plan_windows
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.preparer_remote import Errand
 from pnet_tf.remote import path_of
 from pnet_tf.shard_set import open_shard_set
 
@@ -316,14 +316,14 @@ def test_a_job_file_holds_what_a_worker_needs(source, tmp_path, monkeypatch):  #
     seen = []
 
     def look(paths, runner, options):
-        seen.extend((pathlib.Path(path).name, pickle.loads(pathlib.Path(path).read_bytes())) for path in paths)
+        seen.extend((pathlib.Path(path).name, Errand.from_json(pathlib.Path(path).read_bytes(), where=path)) for path in paths)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(preparation_beam, "_run_pipeline", look)
     monkeypatch.chdir(source.parent)
     with pytest.raises(KeyboardInterrupt):
         on_beam(source.relative_to(source.parent), pathlib.Path("out"))
-    assert [name for name, _ in seen] == ["10.job", "20.job", "30.job", "40.job"]
+    assert [name for name, _ in seen] == ["10.job.json", "20.job.json", "30.job.json", "40.job.json"]
     assert {errand.base for _, errand in seen} == {source.parent}
     assert [errand.job.audio.name for _, errand in seen] == ["10.wav", "20.wav", "30.wav", "40.wav"]
 

@@ -29,9 +29,13 @@ def bucket():
     return folder
 
 
+def labels_of(recording):
+    return recording.parent.parent / "train_labels" / "10.csv"
+
+
 def job_of(recording, folder, **fields):
-    labels = recording.parent.parent / "train_labels" / "10.csv"
-    values = {"audio": recording, "score": read_labels(labels), "split": "train", "label_source": "csv", "folder": folder}
+    score = fields["score"] if "score" in fields else read_labels(labels_of(recording))
+    values = {"audio": recording, "score": score, "split": "train", "label_source": "csv", "folder": folder}
     values |= {"name": "10", "spec": FeatureSpec(), "max_bad_labels": 0.01, "made_from": "these"}
     return preparer.Job(**(values | fields))
 
@@ -90,3 +94,24 @@ def test_the_entry_comes_after_the_shard_and_neither_when_the_place_is_full(audi
     monkeypatch.setattr(preparer_remote, "copy_whole", lambda *a, **b: (brought.append(a[1].name), remote.copy_whole(*a, **b)))
     preparer_remote.prepare_job(job_of(audio, bucket / "out"), landing=bucket / "out" / ".scratch-a")
     assert brought == ["10.tfrecord", "10.tfrecord", "10.entry.json"]
+
+
+# --- errands on the way to a worker
+
+
+def test_an_errand_survives_the_way_to_a_worker(audio, bucket):
+    for job in (
+        job_of(audio, bucket / "out", max_audio_sec=60.0),
+        job_of(pathlib.Path("with \udcff in it.wav"), pathlib.Path("out"), score=read_labels(labels_of(audio))),
+    ):
+        errand = preparer_remote.Errand(job, landing=job.folder / ".scratch-a", base=pathlib.Path("/base"))
+        assert preparer_remote.Errand.from_json(errand.to_json(), where="10.job.json") == errand
+    refused = job_of(audio, bucket / "out", score=InputError("10.mid: no notes"))
+    errand = preparer_remote.Errand(refused, landing=bucket, base=pathlib.Path("/base"))
+    assert str(preparer_remote.Errand.from_json(errand.to_json(), where="x").job.score) == "10.mid: no notes"
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\x80\x04cos\nsystem\n.", b'{"spec": 1}', b"[" * 100_000])
+def test_what_is_no_errand_is_refused(text):
+    with pytest.raises(InputError, match="^10.job.json: no job of a preparation .*run the same prepare again$"):
+        preparer_remote.Errand.from_json(text, where="10.job.json")

@@ -113,3 +113,37 @@ def test_a_spec_that_does_not_fit_the_network_is_refused(copy):
     path.write_text(path.read_text().replace('"n_fft": 2048', '"n_fft": 1024'))
     with pytest.raises(InputError, match="has 513 bins, the model draws 1025; export it again"):
         open_voice(copy)
+
+
+class Hostile(tf.Module):
+    """Draws silence, and on the way does what no network has to."""
+
+    def __init__(self, harm):
+        super().__init__()
+        self.harm = harm
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 128], tf.float32, name=n) for n in ("pianoroll", "onset_offset")])
+    def spectrogram(self, pianoroll, onset_offset):
+        with tf.control_dependencies([self.harm()]):
+            return {"log_power": tf.zeros([1, 1, 1025]) + 0 * tf.reduce_sum(pianoroll + onset_offset)}
+
+
+@pytest.mark.parametrize(
+    ("operation", "harm"),
+    [
+        ("WriteFile", lambda path: lambda: tf.io.write_file(path, "ran")),
+        ("ReadFile", lambda path: lambda: tf.io.read_file(path)),
+        ("PrintV2", lambda path: lambda: tf.print("ran", output_stream=f"file://{path}")),
+        ("EagerPyFunc", lambda path: lambda: tf.py_function(lambda: 1, [], tf.int32)),
+        ("SaveV2", lambda path: lambda: tf.raw_ops.SaveV2(prefix=path, tensor_names=["a"], shape_and_slices=[""], tensors=[1.0])),
+    ],
+)
+def test_a_savedmodel_that_reaches_out_is_refused_before_it_is_loaded(operation, harm, tiny_model, tmp_path, monkeypatch):
+    hostile, ran = tmp_path / "hostile", tmp_path / "ran"
+    module = Hostile(harm(str(ran)))
+    tf.saved_model.save(module, str(hostile), signatures={"spectrogram": module.spectrogram})
+    shutil.copytree(tiny_model / "assets", hostile / "assets", dirs_exist_ok=True)
+    monkeypatch.setattr(tf.saved_model, "load", lambda folder: pytest.fail("loaded"))
+    with pytest.raises(InputError, match=f"^{hostile}: holds the operation {operation}, which draws no sound"):
+        open_voice(hostile)
+    assert not list(tmp_path.glob("ran*"))

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 from absl import logging
 
-from pnet_tf import score as score_module
+from pnet_tf import limits
 from pnet_tf.score import Note, ScoreError, read_score, scale_tempo, score_from_notes, transpose
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -87,7 +87,7 @@ def test_files_that_are_missing_folders_or_too_large(tmp_path, monkeypatch):
     with pytest.raises(ScoreError, match="cannot read the score"):
         read_score(tmp_path)
     (tmp_path / "a.mid").write_bytes(MIDI)
-    monkeypatch.setattr(score_module, "MAX_FILE_BYTES", len(MIDI) - 1)
+    monkeypatch.setattr(limits, "_FILE_BYTES", len(MIDI) - 1)
     with pytest.raises(ScoreError, match="larger than"):
         read_score(tmp_path / "a.mid")
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from pnet_tf import score_musicxml
+from pnet_tf import limits, score_musicxml
 from pnet_tf.score_musicxml import score_from_mxl, score_from_text, score_from_xml
 from pnet_tf.score_notes import ScoreError
 
@@ -297,7 +297,7 @@ def test_compressed_musicxml_is_read():
     ],
 )
 def test_archives_that_hold_no_score(files, message, monkeypatch):
-    monkeypatch.setattr(score_musicxml, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(limits, "_FILE_BYTES", 1000)
     with pytest.raises(ScoreError, match=f"^piece.mxl: .*{message}"):
         _read_mxl(_mxl(files))
 

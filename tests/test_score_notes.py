@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from absl import logging
 
-from pnet_tf import score_notes
+from pnet_tf import limits, score_notes
 from pnet_tf.score_notes import Note, PartName, Score, ScoreError, choose_part, score_from_notes, warn_ignored
 
 
@@ -54,11 +54,17 @@ def test_what_no_score_can_be(notes, message):
         score_from_notes("piece", notes)
 
 
-def test_four_hours_are_allowed_and_too_many_notes_are_not(monkeypatch):
+def test_four_hours_are_allowed_and_too_many_notes_are_not():
     assert score_from_notes("piece", [_note(0, 4 * 3600)]).end_sec == 4 * 3600
-    monkeypatch.setattr(score_notes, "MAX_NOTES", 2)
-    with pytest.raises(ScoreError, match="more than 2 notes"):
+    with limits.raised_to(limits.Limits(notes=2)), pytest.raises(ScoreError, match="more than 2 notes.*raise --max_notes"):
         score_from_notes("piece", [_note(0, 1)] * 3)
+
+
+def test_of_ten_thousand_parts_some_are_listed():
+    parts = [PartName(f"track {n}" * 100) for n in range(10_000)]
+    with pytest.raises(ScoreError, match="10000 parts hold notes, .* and 9980 more$"):
+        choose_part(parts, None, "piece")
+    assert choose_part(parts, "9999", "piece") == 9998
 
 
 PARTS = [PartName("Violin"), PartName("Solo", ("cello",)), PartName("violin"), PartName("2")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pnet_tf import score_notes
+from pnet_tf import limits
 from pnet_tf.score_notes import ScoreError
 from pnet_tf.score_xml_guard import MAX_REPEATS, check_xml
 
@@ -43,8 +43,8 @@ def test_what_could_grow_or_is_damaged_is_refused(text, message):
         check_xml(text.encode(), "x.xml")
 
 
-def test_too_many_notes_are_refused_before_they_are_parsed(monkeypatch):
-    monkeypatch.setattr(score_notes, "MAX_NOTES", 3)
-    check_xml(b"<a>" + b"<note/>" * 3 + b"</a>", "x.xml")
-    with pytest.raises(ScoreError, match="more than 3 notes"):
-        check_xml(b"<a>" + b"<note/>" * 4 + b"</a>", "x.xml")
+def test_too_many_notes_are_refused_before_they_are_parsed():
+    with limits.raised_to(limits.Limits(notes=3)):
+        check_xml(b"<a>" + b"<note/>" * 3 + b"</a>", "x.xml")
+        with pytest.raises(ScoreError, match="more than 3 notes"):
+            check_xml(b"<a>" + b"<note/>" * 4 + b"</a>", "x.xml")

@@ -12,6 +12,8 @@ from pnet_tf.shard_set import Manifest, RecordingEntry, open_shard_set, seal
 from pnet_tf.spec import FeatureSpec
 
 SPEC = FeatureSpec()
+# More than 500 frames of the spec need.
+SIZE = 500 * (2 * SPEC.n_bins + 2 * SPEC.n_pitches) + 11
 
 
 def entry(name, **fields):
@@ -27,7 +29,7 @@ def entry(name, **fields):
         alignment={"onset_share": 0.5, "warnings": ["late"]},
         level_gain=0.5,
         pitch_frames=(0, 4, 0),
-        size_bytes=11,
+        size_bytes=SIZE,
         sha256="00",
         byte_offsets=(0, 40, 80),
         ranges={"train": ((0, 200), (400, 500)), "validation": ((250, 350),)},
@@ -50,7 +52,7 @@ WHOLE = manifest_of(
 def folder(tmp_path):
     """A whole shard set; opening it reads no shard, only its size."""
     for item in WHOLE.recordings:
-        (tmp_path / item.shard).write_bytes(b"11 bytes...")
+        (tmp_path / item.shard).write_bytes(bytes(SIZE))
     (tmp_path / "feature_spec.json").write_text(SPEC.to_json())
     (tmp_path / "manifest.json").write_text(WHOLE.to_json())
     (tmp_path / "COMPLETED").write_text(seal(tmp_path))
@@ -125,11 +127,11 @@ def test_a_shard_that_is_a_folder_is_missing(folder):
     assert "b.tfrecord: this shard is missing" in refusal(folder)
 
 
-@pytest.mark.parametrize("content", [b"11 bytes..", b"", b"11 bytes...."])
-def test_a_shard_of_another_size_is_named(folder, content):
-    (folder / "c.tfrecord").write_bytes(content)
+@pytest.mark.parametrize("size", [SIZE - 1, 0, SIZE + 1])
+def test_a_shard_of_another_size_is_named(folder, size):
+    (folder / "c.tfrecord").write_bytes(bytes(size))
     message = refusal(folder)
-    assert message.startswith(f"{folder / 'c.tfrecord'}: the shard has {len(content)} bytes, the manifest says 11")
+    assert message.startswith(f"{folder / 'c.tfrecord'}: the shard has {size} bytes, the manifest says {SIZE}")
     assert message.endswith("run the same prepare again")
 
 
@@ -175,7 +177,22 @@ def test_a_manifest_of_another_version_says_so(folder):
         ("size_bytes", "11"),
         ("byte_offsets", [0, None, 80]),
         ("byte_offsets", [0, 40]),
+        ("byte_offsets", [0, 80, 40]),
+        ("byte_offsets", [-1, 40, 80]),
+        ("byte_offsets", [0, 40, 2**70]),
+        ("byte_offsets", [0, 40, SIZE]),
         ("pitch_frames", 3),
+        ("pitch_frames", [0, -4, 0]),
+        ("pitch_frames", [0, 4]),
+        ("n_notes", -1),
+        ("seconds", 1e400),
+        ("seconds", 10**400),
+        ("level_gain", float("nan")),
+        ("size_bytes", 2**64),
+        ("chunk_frames", -216),
+        ("guard_frames", -1),
+        ("alignment", {"onset_share": "high"}),
+        ("label_counts", {"cut": []}),
         ("alignment", None),
         ("ranges", {"train": [[0]]}),
         ("ranges", {"train": [[-1, 20]]}),
@@ -204,14 +221,23 @@ def test_a_missing_field_is_refused(folder, name):
     assert "not a manifest" in refusal(folder)
 
 
-@pytest.mark.parametrize("shard", ["../a.tfrecord", "/etc/passwd", "x/a.tfrecord", "", ".", ".."])
+@pytest.mark.parametrize("shard", ["../a.tfrecord", "x" * 256, "\ud800", "/etc/passwd", "x/a.tfrecord", "", ".", ".."])
 def test_a_shard_outside_the_folder_is_refused(folder, shard):
     (folder / "x").mkdir()
     for place in (folder.parent / "a.tfrecord", folder / "x" / "a.tfrecord"):
-        place.write_bytes(b"11 bytes...")
+        place.write_bytes(bytes(SIZE))
     (folder / "manifest.json").write_text(manifest_of(entry("a", shard=shard)).to_json())
     message = refusal(folder)
-    assert "not a plain file name" in message or "this shard is missing" in message
+    assert any(words in message for words in ("not a plain file name", "this shard is missing", "surrogates not allowed"))
+
+
+def test_more_frames_than_the_shard_can_hold_are_refused(folder):
+    """Windows are planned, in memory, with what the manifest says."""
+    huge = entry("a", n_frames=10**12, ranges={"train": ((0, 10**12),)})
+    manifest = dataclasses.replace(manifest_of(huge), chunk_frames=10**12 // 3 + 1)
+    (folder / "manifest.json").write_text(manifest.to_json())
+    (folder / "COMPLETED").write_text(seal(folder))
+    assert "frames of this spec need" in refusal(folder)
 
 
 def test_a_damaged_spec_is_named(folder):

@@ -26,6 +26,7 @@ from pnet_tf.cluster import Cluster
 from pnet_tf.errors import InputError
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import open_shard_set
+from tests.attack.formats import tfrecord
 
 CONFIG = unet.ModelConfig(width=1 / 64, bands=(2, 4))
 
@@ -118,10 +119,23 @@ def test_a_shard_that_changes_ends_in_a_line_that_names_the_shard_set(kind, dama
     assert "\n" not in str(ended.value) and "{{" not in str(ended.value)
 
 
-def test_other_faults_keep_their_traceback(tiny_shards):
-    with pytest.raises(tf.errors.InternalError):
+@pytest.mark.parametrize("record", [b"\xbc no example", b""])
+def test_a_record_that_is_none_is_one_line_though_its_checksum_is_right(tiny_shards, tmp_path, record):
+    data = shutil.copytree(tiny_shards, tmp_path / "data")
+    shards = open_shard_set(data)
+    for entry in shards.manifest.recordings:
+        (data / entry.shard).write_bytes(tfrecord([record] * 20))
+    plan = dataset.plan_windows(shards, "train", window_frames=64)
+    with pytest.raises(InputError, match=f"{data}: a shard was changed or damaged .*inspect_shards"):
+        with training._shards_named(shards):
+            list(dataset.fixed_windows(shards, plan, batch_size=2))
+
+
+@pytest.mark.parametrize("kind", [tf.errors.InternalError, tf.errors.InvalidArgumentError])
+def test_other_faults_keep_their_traceback(tiny_shards, kind):
+    with pytest.raises(kind):
         with training._shards_named(open_shard_set(tiny_shards)):
-            raise tf.errors.InternalError(None, None, "a fault of ours")
+            raise kind(None, None, "a fault of ours")
 
 
 def test_every_loss_that_the_flag_offers_can_be_trained_with():

@@ -1,0 +1,1 @@
+"""Attacks every reader of files with broken and hostile input, each in a process that may die: `make attack`."""
