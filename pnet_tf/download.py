@@ -4,8 +4,10 @@
 """
 
 import dataclasses
+import errno
 import hashlib
 import http.client
+import os
 import pathlib
 import re
 import shutil
@@ -90,7 +92,9 @@ def download(files: tuple[RemoteFile, ...], out: pathlib.Path, *, base_url: str 
             for file in missing:
                 _download_one(file, out, base_url)
     except OSError as error:
-        raise InputError(f"{out}: cannot store the download ({error.strerror or error}); it can be resumed") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some and start again, it goes on from there" if full else "choose another --out"
+        raise InputError(f"{out}: cannot store the download ({error.strerror or error}); {advice}") from error
 
 
 def _is_there(file: RemoteFile, out: pathlib.Path) -> bool:
@@ -106,6 +110,8 @@ def _is_there(file: RemoteFile, out: pathlib.Path) -> bool:
 def _require_space(files: list[RemoteFile], out: pathlib.Path) -> None:
     needed = sum(max(file.n_bytes - _part_bytes(out, file), 0) for file in files)
     free = shutil.disk_usage(out).free
+    if files and not os.access(out, os.W_OK):
+        raise OSError(errno.EACCES, "not allowed to write there")
     logging.info("%s: %s to download, %s free", out, _readable(needed), _readable(free))
     if files and needed + _SPARE_BYTES > free:
         raise InputError(
