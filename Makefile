@@ -4,8 +4,12 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # The name of the stamp holds what the environment depends on, so that touching or cloning files changes nothing.
-STAMP := $(VENV)/ready-$(shell (cat requirements.txt setup.cfg pyproject.toml; pwd) | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/ready-$(shell (cat requirements.txt requirements.lock setup.cfg pyproject.toml; pwd) | cksum | cut -d' ' -f1)
 SUITABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+# The hashes are those of wheels for Linux on x86-64; elsewhere the same versions are installed without them.
+LOCK_FITS := import platform as p, sys; name, version = p.libc_ver(); \
+	sys.exit(not ((sys.platform, p.machine(), name) == ("linux", "x86_64", "glibc") \
+	and tuple(map(int, version.split(".")[:2])) >= (2, 28)))
 EXAMPLE := examples/greensleeves_violin.musicxml
 PYTEST_ARGS ?=
 
@@ -31,7 +35,11 @@ $(STAMP):
 	  echo "setting up $(VENV) with $$found (a few minutes, once)"; \
 	  "$$found" -m venv --clear $(VENV); \
 	fi; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt; \
+	packages="--requirement requirements.txt"; \
+	if $(PY) -c '$(LOCK_FITS)'; then \
+	  packages="--require-hashes --only-binary=:all: --requirement requirements.lock"; \
+	fi; \
+	$(PY) -m pip install --quiet --disable-pip-version-check $$packages; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	rm -f $(VENV)/ready-*; \
 	touch $@

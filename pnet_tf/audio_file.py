@@ -22,7 +22,7 @@ import functools
 import math
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def read_waveform(path: pathlib.Path, spec: FeatureSpec, *, max_sec: float | Non
     return waveform
 
 
-def waveform_blocks(path: pathlib.Path) -> Iterator[np.ndarray]:
+def waveform_blocks(path: pathlib.Path) -> Generator[np.ndarray, None, None]:
     """The sound of a file as one channel at its own rate, block by block, so that its length costs no memory.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from pnet_tf.errors import DAMAGED, InputError
-from pnet_tf.files import require_space
+from pnet_tf.files import write_arrays
 from pnet_tf.schedule import Plateau
 
 _PREFIX, _SUFFIX = "step-", ".npz"
@@ -107,12 +107,8 @@ def save_weights(path: pathlib.Path, weights: Arrays) -> None:
       OSError: the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    require_space(path.parent, sum(array.nbytes for array in weights.values()))
     try:
-        with partial.open("wb") as file:
-            np.savez(file, **weights)
-            file.flush()
-            os.fsync(file.fileno())
+        write_arrays(partial, weights)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

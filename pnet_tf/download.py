@@ -4,17 +4,20 @@
 """
 
 import dataclasses
+import errno
 import hashlib
 import http.client
+import os
 import pathlib
 import re
 import shutil
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import IO, Any
+from typing import Any
 
 import tqdm
 from absl import flags as absl_flags
@@ -22,10 +25,13 @@ from absl import logging
 
 from pnet_tf import command
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.files import held
 
 BASE_URL = "https://zenodo.org/records/5120004/files/"
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SEC = 60
+# What has to come in that time. At this pace MusicNet would take four months.
+_SLOWEST_BYTES = 1 << 16
 _SPARE_BYTES = 64 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -47,7 +53,7 @@ FILES = (
 
 
 class _HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything else."""
+    """Follows redirects, but never from https to anything else, nor off the web."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -55,10 +61,12 @@ class _HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
         """The request that follows a redirect.
 
         Raises:
-          InputError: it would leave https.
+          InputError: it would leave https, or the web.
         """
-        if _scheme(req.full_url) == "https" and _scheme(newurl) != "https":
-            raise InputError(f"{req.full_url}: redirected to {newurl}, which is not https: refused")
+        allowed = ("https",) if _scheme(req.full_url) == "https" else ("https", "http")
+        if _scheme(newurl) not in allowed:
+            fp.close()
+            raise InputError(f"{req.full_url}: redirected to {newurl}, which is not {allowed[-1]}: refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -73,16 +81,20 @@ def download(files: tuple[RemoteFile, ...], out: pathlib.Path, *, base_url: str 
       base_url: where the files lie, with a slash at the end.
 
     Raises:
-      InputError: too little disk space, no connection, a file that ends too soon or differs from its MD5.
+      InputError: too little disk space, no connection or too slow a one, a file that ends too soon, has another length or
+        differs from its MD5, another download into the same folder.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        missing = [file for file in files if not _is_there(file, out)]
-        _require_space(missing, out)
-        for file in missing:
-            _download_one(file, out, base_url)
+        with held(out, taken=f"{out}: another download is running there; wait for it, or give another --out"):
+            missing = [file for file in files if not _is_there(file, out)]
+            _require_space(missing, out)
+            for file in missing:
+                _download_one(file, out, base_url)
     except OSError as error:
-        raise InputError(f"{out}: cannot store the download ({error.strerror or error}); it can be resumed") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some and start again, it goes on from there" if full else "choose another --out"
+        raise InputError(f"{out}: cannot store the download ({error.strerror or error}); {advice}") from error
 
 
 def _is_there(file: RemoteFile, out: pathlib.Path) -> bool:
@@ -98,6 +110,8 @@ def _is_there(file: RemoteFile, out: pathlib.Path) -> bool:
 def _require_space(files: list[RemoteFile], out: pathlib.Path) -> None:
     needed = sum(max(file.n_bytes - _part_bytes(out, file), 0) for file in files)
     free = shutil.disk_usage(out).free
+    if files and not os.access(out, os.W_OK):
+        raise OSError(errno.EACCES, "not allowed to write there")
     logging.info("%s: %s to download, %s free", out, _readable(needed), _readable(free))
     if files and needed + _SPARE_BYTES > free:
         raise InputError(
@@ -150,7 +164,11 @@ def _fetch(file: RemoteFile, part: pathlib.Path, url: str) -> None:
                 logging.info("%s: the server cannot resume, starting over", url)
             _append(answer, part, start, file)
     except urllib.error.HTTPError as error:
-        raise InputError(f"{url}: the server answers {error.code} ({error.reason}); try again later") from error
+        error.close()
+        reason = " ".join(str(error.reason).split())
+        too_long = error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        advice = f"remove {part.name} and start again" if too_long else "try again later"
+        raise InputError(f"{url}: the server answers {error.code} ({reason}); {advice}") from error
     except urllib.error.URLError as error:
         raise InputError(f"{url}: no connection ({error.reason}); the same command resumes") from error
     except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
@@ -158,8 +176,15 @@ def _fetch(file: RemoteFile, part: pathlib.Path, url: str) -> None:
 
 
 def _start_of(answer: Any, have: int, file: RemoteFile, url: str) -> int:
-    """At which byte of the file the server's answer begins."""
+    """At which byte of the file the server's answer begins; raises InputError where it is not of this file."""
     if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+        # Before a part is given up for it: a network that wants a login answers everything with a page of its own.
+        length = answer.headers.get("Content-Length")
+        if length != str(file.n_bytes) and (have or length is not None):
+            raise InputError(
+                f"{url}: the server sends {length or 'an unknown number of'} bytes, expected {file.n_bytes}; look at that "
+                "address in a browser, and check --base_url"
+            )
         return 0
     found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != have or found[2] not in (str(file.n_bytes), "*"):
@@ -170,16 +195,22 @@ def _start_of(answer: Any, have: int, file: RemoteFile, url: str) -> int:
     return have
 
 
-def _append(answer: IO[bytes], part: pathlib.Path, start: int, file: RemoteFile) -> None:
+def _append(answer: http.client.HTTPResponse, part: pathlib.Path, start: int, file: RemoteFile) -> None:
     with (
         part.open("r+b" if start else "wb") as target,
         tqdm.tqdm(total=file.n_bytes, initial=start, unit="B", unit_scale=True, desc=file.name) as progress,
     ):
         target.seek(start)
+        since, n_bytes = time.monotonic(), 0
         # One byte more than expected is enough to see that the file is another one.
-        while block := answer.read(min(_BLOCK_BYTES, file.n_bytes + 1 - target.tell())):
+        while block := answer.read1(min(_BLOCK_BYTES, file.n_bytes + 1 - target.tell())):
             target.write(block)
             progress.update(len(block))
+            n_bytes += len(block)
+            if (now := time.monotonic()) - since > _TIMEOUT_SEC:
+                if n_bytes < _SLOWEST_BYTES:
+                    raise TimeoutError(f"{n_bytes} bytes in {now - since:.0f} s")
+                since, n_bytes = now, 0
         target.truncate()
 
 

@@ -72,8 +72,9 @@ def main(flags: absl_flags.FlagValues) -> None:
 
     with command.unwinding_on_sigterm(), limits.raised_to(limits.of_flags(flags)):
         report = evaluation.evaluate(plan)
-    write_whole(out, json.dumps(report, indent=1, default=str, allow_nan=False) + "\n")
+    # First what cannot fail: hours of work should not be lost to a full disk.
     sys.stdout.write("\n".join(evaluation_report.table(report)) + "\n")
+    write_whole(out, json.dumps(report, indent=1, default=str, allow_nan=False) + "\n")
     logging.info("%s: the figures%s", out, f"; {plan.html / 'index.html'}: the page" if plan.html else "")
     if bad := report["not_compared"]:
         raise InputError(

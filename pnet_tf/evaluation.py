@@ -196,16 +196,22 @@ def _measure_all(
         try:
             if isinstance(passage, InputError):
                 raise passage
-            measured.append(_measure(plan, passage, candidates, page))
+            measures, excerpts = _measure(plan, passage, candidates, page)
         except InputError as error:
             # Compared by all or by none, or the rows of the table would be about different recordings.
             not_compared[name] = str(error)
             logging.error("%s: not compared (%s)", name, error)
+            continue
+        measured.append(measures)
+        if page is not None:  # a page that cannot be written is no fault of the recording
+            page.add(measures, passage.score, excerpts, passage.spec)
     return measured, not_compared
 
 
-def _measure(plan: Plan, passage: Passage, candidates: Sequence[Candidate], page: Page | None) -> Measured:
-    """Every candidate beside one recording."""
+def _measure(
+    plan: Plan, passage: Passage, candidates: Sequence[Candidate], page: Page | None
+) -> tuple[Measured, dict[str, Sound]]:
+    """Every candidate beside one recording, and what the page lets hear of each."""
     reference = Sound(passage.waveform, passage.spec)
     n_segments = max(round(reference.seconds / plan.segment_sec), 1)
     tallies, excerpts = {}, {}
@@ -221,10 +227,7 @@ def _measure(plan: Plan, passage: Passage, candidates: Sequence[Candidate], page
                 excerpts[candidate.name] = page.excerpt(sound)
             last = sound
         tallies[candidate.name] = by_seed
-    measured = Measured(passage.name, reference.seconds, len(passage.score.notes), tallies)
-    if page is not None:
-        page.add(measured, passage.score, excerpts, passage.spec)
-    return measured
+    return Measured(passage.name, reference.seconds, len(passage.score.notes), tallies), excerpts
 
 
 def _sounds(

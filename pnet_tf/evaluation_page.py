@@ -95,7 +95,10 @@ class Page:
         sounds = {}
         for name, sound in excerpts.items():
             stem = f"{len(self._sections) + 1:02d}-{_file_name(measured.name)}-{len(sounds) + 1:02d}-{_file_name(name)}"
-            wav_file.write_wav(self._partial / f"{stem}.wav", sound.waveform, spec)
+            try:
+                wav_file.write_wav(self._partial / f"{stem}.wav", sound.waveform, spec)
+            except InputError as error:  # by the name that the file would have had
+                raise InputError(str(error).replace(str(self._partial), str(self._folder))) from error
             evaluation_picture.draw_sound(self._partial / f"{stem}.png", sound, score)
             sounds[name] = (f"{stem}.wav", f"{stem}.png", recording_values(measured.tallies[name]))
         heard_sec = min(self._excerpt_sec, measured.seconds)

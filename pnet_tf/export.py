@@ -1,6 +1,7 @@
 """Trained weights to a SavedModel (inference alone, explicit signatures, the spec inside) or to a voice folder."""
 
 import contextlib
+import errno
 import functools
 import json
 import logging
@@ -130,7 +131,7 @@ def _appearing_whole(out: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.
     """A folder to be made in the block, which is `out` at its end, and one that is gone then; after an error both are.
 
     Raises:
-      InputError: the folder of `out` cannot be made.
+      InputError: the folder of `out` cannot be made, or `out` was taken meanwhile.
     """
     out = out.absolute()  # "." has no name
     try:
@@ -143,9 +144,14 @@ def _appearing_whole(out: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.
         scratch, partial = pathlib.Path(together, "facts"), pathlib.Path(together, "whole")
         scratch.mkdir()
         yield partial, scratch
-        if out.is_dir():
-            out.rmdir()
-        os.replace(partial, out)
+        try:
+            if out.is_dir():
+                out.rmdir()
+            os.replace(partial, out)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise InputError(f"{out}: something else is there by now; give another --out") from error
 
 
 def _voice_in(scratch: pathlib.Path, model: keras.Model, trained: Trained) -> ExportedVoice:

@@ -1,11 +1,18 @@
-"""Writing files so that they appear whole or not at all."""
+"""Writing files so that they appear whole or not at all, and by one process at a time."""
 
+import contextlib
 import errno
 import os
 import pathlib
 import shutil
 import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
 
+import numpy as np
+from absl import logging
+
+from pnet_tf.errors import InputError
 from pnet_tf.remote import AnyPath
 
 
@@ -70,3 +77,53 @@ def require_space(folder: pathlib.Path, n_bytes: int) -> None:
     """
     if (free := shutil.disk_usage(folder).free) < n_bytes:
         raise OSError(errno.ENOSPC, f"{n_bytes / 1e6:.1f} MB wanted, {free / 1e6:.1f} MB free", str(folder))
+
+
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as the uncompressed zip that `numpy.load` reads; numpy's own writer goes on talking on a full disk.
+
+    Args:
+      path: the file, by its own name or by one that it bears until it is whole.
+      arrays: any [...] by name.
+
+    Raises:
+      OSError: it cannot be written; a part of it may be there.
+    """
+    require_space(path.parent, sum(array.nbytes for array in arrays.values()))
+    with path.open("wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def held(path: pathlib.Path, *, taken: str) -> Iterator[None]:
+    """Keeps a file or folder to one process at a time, on file systems that know locks; a killed one leaves none behind.
+
+    Args:
+      path: what is there already; nothing is written to it.
+      taken: what is said where another process holds it.
+
+    Raises:
+      InputError: another process holds it.
+      OSError: it cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(taken) from error
+        except OSError as error:
+            logging.warning("%s: this file system has no locks (%s); let only one process work there", path, error.strerror)
+        yield
+    finally:
+        os.close(handle)

@@ -4,6 +4,7 @@ A file takes two passes over a temporary WAV file of float samples, one to measu
 A stream cannot be measured first, so it takes the gain that a voice's stored mean loudness asks for, and the same limiter.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -105,7 +106,8 @@ def set_loudness(
         source_lufs, peak = _loudness_and_peak(source)
     if loudness_lufs is None or source_lufs is None:
         factor = factor_within_full_scale(peak, target)
-        lufs = _write(target, audio_info(source).sample_rate_hz, (block * factor for block in waveform_blocks(source)))
+        with contextlib.closing(waveform_blocks(source)) as blocks:
+            lufs = _write(target, audio_info(source).sample_rate_hz, (block * factor for block in blocks))
         return Mastered(source_lufs, 20 * float(np.log10(factor)), 0.0, lufs)
     gain_db = gain_to_loudness_db(from_lufs=source_lufs, to_lufs=loudness_lufs)
     mastered = _write_limited(source, target, source_lufs, gain_db)
@@ -121,15 +123,18 @@ def set_loudness(
 
 def _loudness_and_peak(source: pathlib.Path) -> tuple[float | None, float]:
     meter = LoudnessMeter(audio_info(source).sample_rate_hz)
-    peak = max(float(np.max(np.abs(block))) for block in _metered(waveform_blocks(source), meter))
+    with contextlib.closing(waveform_blocks(source)) as blocks:
+        peak = max(float(np.max(np.abs(block))) for block in _metered(blocks, meter))
     return meter.integrated_lufs(), peak
 
 
 def _write_limited(source: pathlib.Path, target: pathlib.Path, source_lufs: float, gain_db: float) -> Mastered:
     sample_rate_hz, gain = audio_info(source).sample_rate_hz, _factor(gain_db)
     unlimited = LoudnessMeter(sample_rate_hz)
-    amplified = _metered((block * gain for block in waveform_blocks(source)), unlimited)
-    lufs = _write(target, sample_rate_hz, _limited(amplified, Limiter(sample_rate_hz)))
+    # Closed here: an error that is kept would keep the file open, and its room on a full disk.
+    with contextlib.closing(waveform_blocks(source)) as blocks:
+        amplified = _metered((block * gain for block in blocks), unlimited)
+        lufs = _write(target, sample_rate_hz, _limited(amplified, Limiter(sample_rate_hz)))
     # Measured, not source_lufs + gain_db: near the absolute gate a gain lets in blocks that were shut out.
     unlimited_lufs = unlimited.integrated_lufs()
     limited_lu = 0.0 if lufs is None or unlimited_lufs is None else unlimited_lufs - lufs

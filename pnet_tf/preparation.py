@@ -20,7 +20,7 @@ from pnet_tf import lanes, limits, musicnet, preparation_beam, preparer, prepare
 from pnet_tf import spec as spec_room
 from pnet_tf.corpus import Corpus, Recording
 from pnet_tf.errors import InputError
-from pnet_tf.files import write_whole
+from pnet_tf.files import held, write_whole
 from pnet_tf.remote import AnyPath, RemotePath, absolute, copy_whole, remove_tree
 from pnet_tf.shard_set import (
     COMPLETED_NAME,
@@ -33,6 +33,7 @@ from pnet_tf.shard_set import (
 from pnet_tf.spec import FeatureSpec, require_same
 
 _PLAN_NAME = "preparation.json"
+_LEFT_OUT_NAME = "left_out.json"
 # Linux: which signal a process gets when its parent dies (linux/prctl.h).
 _PR_SET_PDEATHSIG = 1
 _SCRATCH_PREFIX = ".scratch-"
@@ -68,10 +69,17 @@ def prepare_corpus(plan: Plan) -> Manifest:
       The manifest that was written.
 
     Raises:
-      InputError: the source cannot be used; the folder holds something else; a recording cannot be used (those that
-        can are finished and kept).
+      InputError: the source cannot be used; the folder holds something else, or another preparation is at work in it; a
+        recording cannot be used (those that can are finished and kept).
     """
     corpus = musicnet.open_corpus(plan.source, plan.instrument, part=plan.part)
+    _make_folder(plan.folder)
+    with _only_preparation_in(plan.folder):
+        return _prepare(plan, corpus)
+
+
+def _prepare(plan: Plan, corpus: Corpus) -> Manifest:
+    """As `prepare_corpus`, in a folder that is there."""
     if (plan.folder / COMPLETED_NAME).exists():
         _require_same_plan(plan)
         manifest = open_shard_set(plan.folder).manifest
@@ -86,7 +94,9 @@ def prepare_corpus(plan: Plan) -> Manifest:
     if entries:
         logging.info("%s: goes on, %d of %d recordings are there", plan.folder, len(entries), len(corpus.names))
     bad: dict[str, str] = {}
-    for recording, result in _prepare_missing(plan, corpus, [name for name in corpus.names if name not in entries]):
+    made_from: dict[str, str] = {}
+    missing = [name for name in corpus.names if name not in entries]
+    for recording, result in _prepare_missing(plan, corpus, missing, made_from):
         if isinstance(result, InputError):
             bad[recording.name] = str(result)
             logging.error("%s (%s): %s", recording.name, recording.audio.name, result)
@@ -98,6 +108,7 @@ def prepare_corpus(plan: Plan) -> Manifest:
             f"{len(bad)} of {len(corpus.names)} recordings cannot be used ({'; '.join(bad.values())}); the others are "
             "finished and kept: mend or remove these and run again, or add --skip_bad"
         )
+    _remember_left_out(plan.folder, {name: made_from[name] for name in sorted(bad)})
     return _finish(plan, corpus, entries, bad)
 
 
@@ -134,9 +145,12 @@ def _finish(
 
 
 def _prepare_missing(
-    plan: Plan, corpus: Corpus, names: Sequence[str]
+    plan: Plan, corpus: Corpus, names: Sequence[str], made_from: dict[str, str]
 ) -> Iterator[tuple[Recording, RecordingEntry | InputError]]:
-    """Prepares recordings in processes of this machine or on Beam; scratch files go when they are done with."""
+    """Prepares recordings in processes of this machine or on Beam; scratch files go when they are done with.
+
+    `made_from` gets what each was made from, by name.
+    """
     if not names:
         return
     with _scratch(plan) as (here, landing):
@@ -146,7 +160,8 @@ def _prepare_missing(
             """The recordings as the source gives them, remembered until they are done."""
             for recording in corpus.recordings(names, here):
                 under_way[recording.name] = recording
-                yield _job(plan, recording, made_from=_made_from(plan, corpus, recording.name))
+                made_from[recording.name] = _made_from(plan, corpus, recording.name)
+                yield _job(plan, recording, made_from=made_from[recording.name])
 
         if plan.runner is None:
             results = _results_here(plan, jobs(), landing, n_jobs=len(names))
@@ -272,12 +287,22 @@ def _require_same_plan(plan: Plan) -> None:
         )
 
 
+def _make_folder(folder: AnyPath) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: is in the way of the shard set; give another --out") from error
+
+
+def _only_preparation_in(folder: AnyPath) -> contextlib.AbstractContextManager:
+    """Keeps a folder to one preparation at a time; URLs have no locks."""
+    if isinstance(folder, RemotePath):
+        return contextlib.nullcontext()
+    return held(folder, taken=f"{folder}: another preparation is running there; wait for it, or give another --out")
+
+
 def _claim_folder(plan: Plan) -> None:
     """Makes the folder ready: new, or one that the same plan began."""
-    try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{plan.folder}: is in the way of the shard set; give another --out") from error
     if (plan.folder / spec_room.FILE_NAME).exists():
         _require_same_plan(plan)
         # A killed run could not remove its own.
@@ -299,15 +324,30 @@ def _made_from(plan: Plan, corpus: Corpus, name: str) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
+def _remember_left_out(folder: AnyPath, made_from: Mapping[str, str]) -> None:
+    """Writes what was refused, and what it was made from; nothing where nothing was."""
+    if made_from:
+        write_whole(folder / _LEFT_OUT_NAME, json.dumps(made_from, indent=1) + "\n")
+    else:
+        (folder / _LEFT_OUT_NAME).unlink(missing_ok=True)
+
+
+def _left_out(folder: AnyPath) -> dict[str, str]:
+    """What `_remember_left_out` wrote; nothing where there is none."""
+    try:
+        return dict(json.loads((folder / _LEFT_OUT_NAME).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def _source_changed(plan: Plan, corpus: Corpus, manifest: Manifest) -> bool:
     """Whether a finished set differs from what its source is now."""
     names = {entry.name for entry in manifest.recordings}
-    left_out = set(corpus.names) - names
-    finished_ns = (plan.folder / COMPLETED_NAME).stat().st_mtime_ns
+    known = _left_out(plan.folder)
     return (
         not names <= set(corpus.names)
-        or not left_out <= set(manifest.skipped)
-        or any(path.stat().st_mtime_ns > finished_ns for name in left_out for path in corpus.source_files(name))
+        # Compared with what they were, not with the clock: that may have been put back since.
+        or any(known.get(name) != _made_from(plan, corpus, name) for name in set(corpus.names) - names)
         or any(_finished_entry(plan, corpus, name) is None for name in names)
     )
 

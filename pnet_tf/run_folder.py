@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import pathlib
@@ -11,13 +10,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from absl import logging
-
 import pnet_tf
 from pnet_tf import spec as spec_room
 from pnet_tf import unet
 from pnet_tf.errors import InputError
-from pnet_tf.files import write_whole
+from pnet_tf.files import held, write_whole
 from pnet_tf.spec import FeatureSpec, require_same
 from pnet_tf.unet import ModelConfig
 
@@ -68,7 +65,6 @@ def start_run(run: Run, *, flag_text: str) -> None:
     """
     if (run.folder / RUN_NAME).exists():
         _require_same_run(open_run(run.folder), run)
-        _remove_partial_files(run.folder)
         return
     _remove_partial_files(run.folder)
     if run.folder.exists() and (not run.folder.is_dir() or _holds_something_else(run.folder)):
@@ -86,18 +82,14 @@ def start_run(run: Run, *, flag_text: str) -> None:
 
 @contextlib.contextmanager
 def only_training_in(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps a begun run to one training at a time, on file systems that know locks; a killed one leaves none behind.
+    """Keeps a begun run to one training at a time, and removes what a killed one was writing.
 
     Raises:
       InputError: another training runs in this folder.
     """
-    with (folder / RUN_NAME).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{folder}: another training is running there; wait for it, or give another --run_dir") from error
-        except OSError as error:
-            logging.warning("%s: this file system has no locks (%s); let only one training run there", folder, error.strerror)
+    taken = f"{folder}: another training is running there; wait for it, or give another --run_dir"
+    with held(folder / RUN_NAME, taken=taken):
+        _remove_partial_files(folder)
         yield
 
 

@@ -234,6 +234,7 @@ class Trainer:
 
     def _end_badly(self, what: str) -> NoReturn:
         """Raises InputError: what is no number any more, what is left, and what to do."""
+        self.writer.finish()  # or what it names is not yet the last
         raise InputError(
             f"{self.settings.run_dir}: {what}; {self.writer.kept()}: train again into another folder with a lower "
             "--learning_rate, or with --clip_norm"

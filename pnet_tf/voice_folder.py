@@ -19,6 +19,7 @@ import numpy as np
 from pnet_tf import spec as spec_room
 from pnet_tf import unet
 from pnet_tf.errors import DAMAGED, InputError
+from pnet_tf.files import write_arrays
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import PAPER, ModelConfig
 
@@ -155,6 +156,7 @@ def write_weights(folder: pathlib.Path, weights: Mapping[str, np.ndarray]) -> No
 
     Raises:
       InputError: one is too large for float16, or no number.
+      OSError: the file cannot be written.
     """
     halves = {}
     for name, array in weights.items():
@@ -162,7 +164,7 @@ def write_weights(folder: pathlib.Path, weights: Mapping[str, np.ndarray]) -> No
             halves[name] = np.ascontiguousarray(array, dtype=_HALF)
         if not np.isfinite(halves[name]).all():
             raise InputError(f"{name}: holds numbers that float16 cannot hold (up to {np.abs(array).max():.3g}); train anew")
-    np.savez(folder / WEIGHTS_NAME, **halves)
+    write_arrays(folder / WEIGHTS_NAME, halves)
 
 
 def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, facts: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ def test_a_folder_without_checkpoints_gives_none(tmp_path):
     assert checkpoint.newest_whole(tmp_path / "missing", seed=0) is None
 
 
-@pytest.mark.parametrize("failing", ["savez", "replace", "fsync"])
+@pytest.mark.parametrize("failing", ["write_array", "replace", "fsync"])
 def test_a_full_disk_leaves_the_older_checkpoint_and_is_said(failing, tmp_path, monkeypatch):
     save(tmp_path, network(steps=1), 1)
     writer = Writer(tmp_path, keep=2)
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_is_said(failing, tmp_path, 
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(np if failing == "savez" else checkpoint.os, failing, full)
+        patch.setattr(np.lib.format if failing == "write_array" else checkpoint.os, failing, full)
         writer.save_checkpoint(network(), progress_at(2))
         with pytest.raises(OSError, match="No space left"):
             writer.finish()

@@ -6,9 +6,13 @@ import hashlib
 import http.server
 import io
 import os
+import subprocess
+import sys
 import threading
+import time
 import urllib.request
 
+import numpy as np
 import pytest
 
 from pnet_tf import download
@@ -20,22 +24,32 @@ FILE = RemoteFile("data.bin", len(CONTENT), hashlib.md5(CONTENT).hexdigest())
 
 
 class Server:
-    """Serves CONTENT; `asked` holds the Range header of each request."""
+    """Serves CONTENT, or misbehaves as told; `asked` holds the Range header of each request, `paths` what was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str | None] = []
+        self.paths: list[str] = []
         self.ranges = True
         self.stop_after: int | None = None
         self.content = CONTENT
         self.content_range: str | None = None
         self.status: int | None = None
+        self.says_length = True
+        self.redirects: dict[str, str] = {}
+        self.pause_sec = 0.0
         self.url = ""
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         asked = handler.headers.get("Range")
         self.asked.append(asked)
+        self.paths.append(handler.path)
         if self.status:
             handler.send_error(self.status)
+            return
+        if target := self.redirects.get(handler.path):
+            handler.send_response(302)
+            handler.send_header("Location", target)
+            handler.end_headers()
             return
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
         body = self.content[start:]
@@ -43,10 +57,20 @@ class Server:
         if start:
             of = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
             handler.send_header("Content-Range", self.content_range or of)
-        handler.send_header("Content-Length", str(len(body)))
+        if self.says_length:
+            handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         with contextlib.suppress(ConnectionError):
-            handler.wfile.write(body[: self.stop_after])
+            if self.pause_sec:
+                self._trickle(handler, body)
+            else:
+                handler.wfile.write(body[: self.stop_after])
+
+    def _trickle(self, handler: http.server.BaseHTTPRequestHandler, body: bytes) -> None:
+        """A byte at a time, with pauses, until the other side has had enough."""
+        for byte in body[: self.stop_after]:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(self.pause_sec)
 
 
 @pytest.fixture
@@ -117,9 +141,80 @@ def test_a_wrong_md5_is_one_line_and_the_part_is_removed(server, tmp_path):
 @pytest.mark.parametrize("n_bytes", [len(CONTENT) + 1, 10 * len(CONTENT)])
 def test_more_than_was_promised_is_not_kept(server, tmp_path, n_bytes):
     server.content = (CONTENT * 11)[:n_bytes]
+    with pytest.raises(InputError, match=f"the server sends {n_bytes} bytes, expected {len(CONTENT)}; look at that address"):
+        fetch(server, tmp_path)
+    assert os.listdir(tmp_path) == []
+    server.says_length = False
     with pytest.raises(InputError, match="MD5"):
         fetch(server, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_a_page_that_is_no_file_costs_no_part(server, tmp_path, says_length):
+    """Networks that want a login answer everything, ranges too, with a page of their own and status 200."""
+    server.content, server.ranges, server.says_length = b"<html>Please log in</html>", False, says_length
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:700_000])
+    with pytest.raises(InputError, match=r"the server sends (26|an unknown number of) bytes, expected 1280000"):
+        fetch(server, tmp_path)
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:700_000]
+
+
+def test_a_server_that_has_less_than_the_part_says_what_to_do(server, tmp_path):
+    server.status = 416
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(InputError, match=r"416 .*; remove data\.bin\.part and start again"):
+        fetch(server, tmp_path)
+
+
+def test_a_redirect_is_followed_with_its_range(server, tmp_path):
+    server.redirects["/data.bin"] = "/elsewhere/it"
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:700_000])
+    fetch(server, tmp_path)
+    assert server.paths == ["/data.bin", "/elsewhere/it"] and server.asked == ["bytes=700000-"] * 2
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_redirects_in_a_circle_are_one_line(server, tmp_path):
+    server.redirects.update({"/data.bin": "/b", "/b": "/data.bin"})
+    with pytest.raises(InputError, match="the server answers 302") as caught:
+        fetch(server, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/data.bin"])
+def test_a_redirect_off_the_web_is_refused(server, tmp_path, target):
+    server.redirects["/data.bin"] = target
+    with pytest.raises(InputError, match="which is not http: refused|not allowed"):
+        fetch(server, tmp_path)
+
+
+@pytest.mark.parametrize(("timeout_sec", "pause_sec"), [(0.3, 2.0), (0.5, 0.05)])
+def test_a_server_that_stalls_or_trickles_is_left_and_resumed(server, tmp_path, monkeypatch, timeout_sec, pause_sec):
+    """Nothing for longer than the timeout; or a little every time, so that no timeout of the socket ever comes."""
+    monkeypatch.setattr(download, "_TIMEOUT_SEC", timeout_sec)
+    server.pause_sec = pause_sec
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(InputError, match="the connection broke .*; the same command resumes"):
+        fetch(server, tmp_path)
+    kept = (tmp_path / "data.bin.part").read_bytes()
+    assert len(kept) > 1000 and CONTENT.startswith(kept)
+    server.pause_sec = 0.0
+    fetch(server, tmp_path)
+    assert server.asked[-1] == f"bytes={len(kept)}-"
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_two_downloads_into_one_folder_at_once_are_refused(server, tmp_path):
+    program = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX); print(1, flush=True); input()"
+    other = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        with pytest.raises(InputError, match="another download is running there"):
+            fetch(server, tmp_path)
+        process.communicate("\n", timeout=30)
+    assert server.asked == []
+    fetch(server, tmp_path)
 
 
 def test_a_part_longer_than_the_file_is_no_part_of_it(server, tmp_path):
@@ -223,6 +318,43 @@ def test_the_command_downloads_and_ends_in_exit_codes(server, tmp_path, monkeypa
     assert download.command.run(download.define_flags, download.main, arguments) == 1
     arguments[1] = "--base_url=file:///tmp"
     assert download.command.run(download.define_flags, download.main, arguments) == 2
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_breaks_at_any_byte_arrives_whole(server, tmp_path, record_property, ranges):
+    """Broken off again and again at places all over the file, by an end or by a stall."""
+    server.ranges = ranges
+    random, n_faults = np.random.default_rng(0), 0
+    for trial in range(60):
+        out = tmp_path / str(trial)
+        for n_bytes in random.integers(0, len(CONTENT), size=4):
+            server.stop_after = int(n_bytes)
+            had = (out / "data.bin.part").stat().st_size if (out / "data.bin.part").exists() else 0
+            if ranges and had + n_bytes >= len(CONTENT):
+                continue
+            with pytest.raises(InputError, match="the same command resumes"):
+                fetch(server, out)
+            kept = (out / "data.bin.part").read_bytes()
+            assert CONTENT.startswith(kept) and len(kept) == n_bytes + (had if ranges else 0)
+            n_faults += 1
+        server.stop_after = None
+        fetch(server, out)
+        assert os.listdir(out) == ["data.bin"] and (out / "data.bin").read_bytes() == CONTENT
+    record_property("faults", n_faults)
+
+
+@pytest.mark.attack
+def test_a_flipped_bit_anywhere_on_the_way_is_noticed(server, tmp_path, record_property):
+    positions = range(0, len(CONTENT), 9973)
+    for position in positions:
+        damaged = bytearray(CONTENT)
+        damaged[position] ^= 1 << position % 8
+        server.content = bytes(damaged)
+        with pytest.raises(InputError, match="MD5 is .*: removed, start again"):
+            fetch(server, tmp_path)
+        assert os.listdir(tmp_path) == []
+    record_property("faults", len(positions))
 
 
 def test_the_files_are_those_of_musicnet():

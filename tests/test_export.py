@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pnet_tf import export, griffin_lim, hiss_gate, savedmodel, stft
+from pnet_tf import export, griffin_lim, hiss_gate, savedmodel, stft, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import open_run
 from pnet_tf.spec import FeatureSpec
@@ -192,6 +192,21 @@ def test_a_failure_leaves_nothing(failing, tiny_run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         export.export_savedmodel(tiny_run, tmp_path / "deep" / "out")
     assert [path.name for path in tmp_path.rglob("*") if path.name != "out"] == ["deep"]
+
+
+def test_a_place_that_is_taken_meanwhile_is_one_line(tiny_run, tmp_path, monkeypatch):
+    """By another export, for one, that was begun at the same time."""
+    out, write = tmp_path / "voice", voice_folder.write_facts
+
+    def take_the_place(*arguments):
+        write(*arguments)
+        out.mkdir()
+        (out / "theirs").touch()
+
+    monkeypatch.setattr(voice_folder, "write_facts", take_the_place)
+    with pytest.raises(InputError, match="something else is there by now; give another --out"):
+        export.export_voice(tiny_run, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["voice"] and [path.name for path in out.iterdir()] == ["theirs"]
 
 
 def test_a_run_without_weights_or_with_those_of_another_network_is_refused(tiny_run, tmp_path):

@@ -2,10 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from pnet_tf.files import put_in_place, require_space, temporary_beside, write_whole
+from pnet_tf.errors import InputError
+from pnet_tf.files import held, put_in_place, require_space, temporary_beside, write_arrays, write_whole
 
 
 def test_the_text_is_written_as_utf_8(tmp_path):
@@ -80,3 +84,35 @@ def test_a_temporary_file_takes_its_place_with_the_rights_of_others(tmp_path):
     (tmp_path / "other").write_text("")
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
     assert os.listdir(path.parent) == ["a.wav"]
+
+
+def test_arrays_are_what_numpy_reads(tmp_path):
+    arrays = {"a/kernel": np.arange(6, dtype=np.float16).reshape(2, 3), "b": np.float32(3.5), "c": np.zeros((0, 2))}
+    write_arrays(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as stored:
+        assert sorted(stored.files) == sorted(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(stored[name], array)
+            assert stored[name].dtype == array.dtype
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_arrays(tmp_path / "b.npz", {"a": np.array([print], dtype=object)})
+
+
+def test_arrays_on_a_disk_that_fills_up_are_one_error_and_no_noise(tmp_path):
+    """numpy's own archive is closed by the garbage collector, and then fails again."""
+    program = (
+        "import pathlib, resource, sys, numpy as np; from pnet_tf import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: files.write_arrays(pathlib.Path(sys.argv[1]), {'a': np.zeros(20_000), 'b': np.zeros(9)})\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.npz")], capture_output=True, text=True, check=True)
+    assert (int(done.stdout), done.stderr) == (errno.EFBIG, "")
+
+
+def test_a_folder_is_held_by_one_and_free_again_when_that_one_ends(tmp_path):
+    with held(tmp_path, taken="somebody else is there"):
+        with pytest.raises(InputError, match="somebody else is there"), held(tmp_path, taken="somebody else is there"):
+            pass
+    with held(tmp_path, taken=""):
+        pass

@@ -15,7 +15,7 @@ from pnet_tf.errors import InputError
 from pnet_tf.limiter import CEILING_DBFS, Limiter
 from pnet_tf.mastering import MAX_GAIN_DB, StreamLevel, gain_to_loudness_db, set_loudness
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.wav_file import open_wav_writer, write_wav
+from pnet_tf.wav_file import WavWriter, open_wav_writer, write_wav
 
 SPEC = FeatureSpec()
 RATE_HZ = SPEC.sample_rate_hz
@@ -209,3 +209,20 @@ def test_the_gain_of_a_stream_comes_from_the_mean_of_its_voice():
     assert gain_to_loudness_db(from_lufs=-30.0, to_lufs=-16.0) == 14.0
     assert gain_to_loudness_db(from_lufs=-10.0, to_lufs=-16.0) == -6.0
     assert gain_to_loudness_db(from_lufs=-69.0, to_lufs=-16.0) == MAX_GAIN_DB
+
+
+def test_an_error_that_is_kept_keeps_no_file_open(tmp_path, monkeypatch):
+    """A list of failures is kept while further scores are performed."""
+    source = performed(tmp_path / "a.wav", music(3.0))
+    opened = len(os.listdir("/proc/self/fd"))
+
+    def full(*_):
+        raise InputError("is the disk full?")
+
+    monkeypatch.setattr(WavWriter, "write", full)
+    kept = []
+    for wanted in (-20.0, None):
+        with pytest.raises(InputError) as caught:
+            set_loudness(source, tmp_path / "b.wav", loudness_lufs=wanted)
+        kept.append(caught.value)
+    assert len(os.listdir("/proc/self/fd")) == opened

@@ -7,6 +7,8 @@ import small_corpus
 from test_preparation import prepare, recordings, source, stop_after  # noqa: F401  (fixtures)
 
 from pnet_tf import preparation
+from pnet_tf.errors import InputError
+from pnet_tf.files import held
 from pnet_tf.shard_set import open_shard_set
 
 
@@ -92,3 +94,33 @@ def test_workers_end_with_the_process_that_began_them():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) == signal.SIGKILL
     assert preparation._PR_SET_PDEATHSIG == 1 and ctypes
+
+
+def test_two_preparations_in_one_folder_at_once_are_refused(source, tmp_path):  # noqa: F811
+    """The second would take the first one's scratch files away; a folder that another holds is left as it is."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with held(folder, taken=""), pytest.raises(InputError, match="another preparation is running there; wait for it"):
+        prepare(source, folder)
+    assert os.listdir(folder) == []
+    prepare(source, folder)
+
+
+@pytest.mark.parametrize("days", [-20_000, -1, 1, 20_000])
+def test_a_clock_that_jumps_hides_no_change(source, tmp_path, monkeypatch, days):  # noqa: F811
+    """A recording mended and another corrected while the clock was days off: both are prepared anew, the rest is kept."""
+    audio, labels = source / "train_data" / "20.wav", source / "train_labels" / "10.csv"
+    good, out = audio.read_bytes(), tmp_path / "out"
+    audio.write_bytes(b"RIFF")
+    prepare(source, out, skip_bad=True)
+    audio.write_bytes(good)
+    labels.write_text(labels.read_text().replace(",60,", ",61,"))
+    for path in (audio, labels):
+        os.utime(path, ns=((out / "COMPLETED").stat().st_mtime_ns + days * 86_400 * 10**9,) * 2)
+    begun = stop_after(monkeypatch, 99)
+    prepare(source, out)
+    assert sorted(begun) == ["10", "20"] and names_of(out) == ["10", "20", "30", "40"]
+    assert not (out / "left_out.json").exists()
+    begun.clear()
+    prepare(source, out)
+    assert begun == []

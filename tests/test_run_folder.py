@@ -1,6 +1,7 @@
 """A run folder says what it was made from, comes back equal, and refuses to become another run."""
 
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 
@@ -125,7 +126,7 @@ def test_a_file_system_without_locks_is_borne(tmp_path, monkeypatch, caplog):
     def no_locks(*arguments):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     with run_folder.only_training_in(run.folder):
         assert "has no locks (Operation not supported)" in caplog.text
         caplog.clear()

@@ -288,7 +288,7 @@ def test_a_disk_that_fills_up_while_it_writes_ends_the_run(settings, monkeypatch
     def full(*arguments, **arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.np, "savez", full)
+    monkeypatch.setattr(checkpoint.np.lib.format, "write_array", full)
     with pytest.raises(OSError, match="No space left"):
         run(dataclasses.replace(settings, steps=4))
     assert steps_kept(settings.run_dir) == []

@@ -1,12 +1,12 @@
 """What breaks around a training: one line, exit code 1, and nothing of what there was is lost."""
 
-import contextlib
 import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
+from faults import small_disk
 
 from pnet_tf import checkpoint
 from pnet_tf.spec import FeatureSpec
@@ -29,19 +29,6 @@ def flags(tiny_shards, tiny_flags, tmp_path):
     return [*tiny_flags, f"--data={tiny_shards}", f"--run_dir={tmp_path / 'disk' / 'run'}", "--checkpoint_minutes=0"]
 
 
-@contextlib.contextmanager
-def small_disk(folder, *, megabytes):
-    """A file system of its own at a folder; skips where this process may not mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("may not mount a file system here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.slow
 def test_a_full_disk(flags, tmp_path):
     """Room for the first checkpoints alone; those stay and can be read."""
@@ -56,10 +43,10 @@ def test_a_full_disk(flags, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_folder_that_may_only_be_read(flags, tmp_path):
-    with small_disk(tmp_path / "disk", megabytes=32):
+    with small_disk(tmp_path / "disk", megabytes=32) as disk:
         assert train(*flags, "--steps=2")[0] == 0
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "disk").rglob("*")}
-        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
+        disk.allow_reading_only()
         code, said = train(*flags, "--steps=4")
         assert code == 1
         assert said.startswith("train: not allowed to write or read here: choose another place")
