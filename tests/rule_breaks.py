@@ -331,7 +331,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "a shard set and a SavedModel bring their spec along": (
         _break("shard_set", "spec = FeatureSpec.read(folder)", "spec = FeatureSpec()",
                "shard_set::a_set_has_the_spec_that_it_brings_along"),
-        _break("export", "write_text(spec.to_json()", "write_text(FeatureSpec(target_gain=1.0).to_json()",
+        _break("export", "write_text(trained.spec.to_json()", "write_text(FeatureSpec(target_gain=1.0).to_json()",
                "export::spec_and_voice_are_inside_and_each_weight_once"),
         _break("savedmodel", "spec = FeatureSpec.read(assets) if", "spec = FeatureSpec() if",
                "join::a_voice_has_the_spec_that_it_brings_along"),
