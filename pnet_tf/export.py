@@ -9,8 +9,9 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,6 +27,8 @@ from pnet_tf.voice_level import loudness_of_voice
 
 _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback duration|Writing fingerprint")
 _ITERATIONS_TO_MEASURE = 4
+# Where TensorFlow keeps what belongs to a SavedModel and is not loaded with it.
+_EXTRA_NAME = "assets.extra"
 
 
 class ExportedVoice(tf.Module):
@@ -103,6 +106,7 @@ def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.
         (scratch / VOICE_NAME).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         with _tensorflow_quiet():
             tf.saved_model.save(voice, str(partial), signatures=voice.signatures())
+        _copy(trained.papers, partial / _EXTRA_NAME)
     return out
 
 
@@ -115,7 +119,15 @@ def export_voice(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
         voice_folder.load_weights(partial, model)  # what is measured is what will sound
         facts = dict(trained.facts) | {"loudness_lufs": _loudness(_voice_in(scratch, model, trained), trained)}
         voice_folder.write_facts(partial, trained.spec, trained.config, facts)
+        _copy(trained.papers, partial)
     return out
+
+
+def _copy(papers: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
+    """Copies files into a folder, which is made where there are any."""
+    for path in papers:
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
 
 
 def _open_for(source: str | pathlib.Path, out: pathlib.Path) -> tuple[Trained, keras.Model]:

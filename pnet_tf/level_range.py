@@ -10,6 +10,7 @@ from pnet_tf.shard_set import ShardSet
 # A bin lies below the floor a fifth of the time, and above the ceiling a two-thousandth.
 _FLOOR_SHARE, _CEILING_SHARE = 0.2, 0.9995
 _MOST_WINDOWS, _EVERY_FRAMES = 128, 4
+_MOST_VALUES = 2**25  # 134 MB
 _DECIMALS = 4
 
 
@@ -30,7 +31,7 @@ def level_range(shards: ShardSet, plan: WindowPlan) -> LevelRange | None:
     """The levels of the frames in which a note sounds.
 
     A squared error in log power says next to nothing of bins below the knee of the target: what a network draws there is as
-    often nothing at all, and never so quiet are an instrument and a room. What is drawn too loud for a frame, at an
+    often nothing at all, though no instrument in a room is ever as quiet. What is drawn too loud for a frame, at an
     attack, costs it little as well, and is all the louder beside the rest.
 
     Args:
@@ -44,7 +45,8 @@ def level_range(shards: ShardSet, plan: WindowPlan) -> LevelRange | None:
       tf.errors.DataLossError: a shard is damaged.
     """
     rows = plan.fixed()
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS)).round().astype(int)]
+    n_fit = max(_MOST_VALUES * _EVERY_FRAMES // (plan.window_frames * shards.spec.n_bins), 1)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS, n_fit)).round().astype(int)]
     heard = []
     for window in windows_at(shards, plan, rows):
         sounding = window["pianoroll"].numpy()[0].any(axis=1)

@@ -36,8 +36,8 @@ class Run:
       spec: of the data it is trained on.
       config: of the network.
       training: the settings that decide what is learnt, by flag name.
-      voice: `instrument`; `pitch_frames`, the frames in which each MIDI pitch sounds in the training recordings; and
-        `window_frames`.
+      voice: `instrument`; `noise_floor` and `ceiling` as `level_range` measures them; `pitch_frames`, the frames in which each
+        MIDI pitch sounds in the training recordings; and `window_frames`.
     """
 
     folder: pathlib.Path

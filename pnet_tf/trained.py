@@ -24,7 +24,8 @@ class Trained:
       weights: its file of weights.
       spec: of what it was trained on.
       config: of the network.
-      facts: what it sounds like: `instrument`, `pitch_frames`, `window_frames`, and where it was measured `loudness_lufs`.
+      facts: what it sounds like: `instrument`, `pitch_frames`, `window_frames`, and where they were
+        measured `loudness_lufs`, `noise_floor` and `ceiling`.
     """
 
     folder: pathlib.Path
@@ -40,6 +41,13 @@ class Trained:
         model = unet.build_performance_net(self.spec, self.config)
         self.load_into(model)
         return model
+
+    @property
+    def papers(self) -> list[pathlib.Path]:
+        """The files that go with it, if there are any: the terms it comes with, and its card where it is a voice itself."""
+        is_voice = self.weights.name == voice_folder.WEIGHTS_NAME
+        names = [voice_folder.LICENSE_NAME, *([voice_folder.CARD_NAME] if is_voice else [])]
+        return [self.folder / name for name in names if (self.folder / name).is_file()]
 
     def load_into(self, model: keras.Model) -> None:
         """Gives a model these weights, in its own precision; raises as `build`."""

@@ -13,6 +13,7 @@ from pnet_tf import dataset, records
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
+from pnet_tf.files import write_whole
 from pnet_tf.level_range import level_range
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
@@ -20,6 +21,7 @@ from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
 from pnet_tf.stop_request import StopRequest
 from pnet_tf.trained import first_weights
 from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
+from pnet_tf.voice_folder import LICENSE_NAME, find_voice
 
 _REASON_CHARACTERS = 120
 _OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
@@ -61,8 +63,19 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
                 with _shards_named(shards):
                     start_run(_run_of(settings, shards, plan), flag_text=flag_text)
                 stack.enter_context(only_training_in(settings.run_dir))
+                _keep_terms(settings)
         with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster, stop=stop)) as trainer, _shards_named(shards):
             return trainer.run(flag_text=flag_text)
+
+
+def _keep_terms(settings: Settings) -> None:
+    """What is trained from a voice keeps the voice's terms, beside it, and hands them on when it is exported."""
+    ours = settings.run_dir / LICENSE_NAME
+    if settings.init_from is None or ours.exists() or checkpoints_in(settings.run_dir / CHECKPOINTS_NAME):
+        return
+    theirs = find_voice(settings.init_from) / LICENSE_NAME
+    if theirs.is_file():
+        write_whole(ours, theirs.read_text(encoding="utf-8"))
 
 
 def _run_of(settings: Settings, shards: ShardSet, plan: dataset.WindowPlan) -> Run:

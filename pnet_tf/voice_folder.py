@@ -1,6 +1,6 @@
 """The voice folder, the form in which trained voices are shipped: small, plain to read, one weight file for every runtime.
 
-    feature_spec.json  model_config.json  voice.json  weights.npz  README.md (for people; never read)
+    feature_spec.json  model_config.json  voice.json  weights.npz  README.md  LICENSE.md (for people; never read)
 
 `weights.npz` is an uncompressed NumPy zip of float16 arrays, named by the layers' paths.
 """
@@ -25,12 +25,17 @@ from pnet_tf.unet import PAPER, ModelConfig
 
 VOICE_NAME = "voice.json"
 WEIGHTS_NAME = "weights.npz"
+LICENSE_NAME = "LICENSE.md"
+CARD_NAME = "README.md"
 SHIPPED = pathlib.Path(__file__).parent / "voices"
 _FORMAT_VERSION = 1
 # Whose digest is in voice.json, and under which name. A config without its norm, or another spec, fits the same weights.
 _SEALED = {
     WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
 }
+# What a voice folder, a SavedModel and a run folder are known by.
+_MARKS = (VOICE_NAME, WEIGHTS_NAME, "saved_model.pb", "run.json")
+_FACTS_KEY = "facts_sha256"
 _MAX_LUFS = 200
 _LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30
 _REASON_CHARACTERS = 120
@@ -41,18 +46,18 @@ _HALF = np.dtype("<f2")
 
 
 def find_voice(name: str | pathlib.Path) -> pathlib.Path:
-    """A folder by its path, or that of a shipped voice by its name.
+    """A folder by its path, or that of a shipped voice by its name, which a folder of recordings of that name does not hide.
 
     Raises:
       InputError: there is neither.
     """
-    if pathlib.Path(name).is_dir():
-        return pathlib.Path(name)
-    names = shipped()
-    if str(name) in names:
+    folder, names = pathlib.Path(name), shipped()
+    if str(name) in names and not any((folder / mark).exists() for mark in _MARKS):
         return SHIPPED / name
+    if folder.is_dir():
+        return folder
     raise InputError(
-        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is yet'}); "
+        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is'}); "
         "make one with tools/export_savedmodel.py"
     )
 
@@ -92,16 +97,27 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
             "loudness_lufs": None if loudness is None else float(loudness),
-            **{name: None if fields.get(name) is None else tuple(float(x) for x in fields[name]) for name in _LEVELS},
+            **_levels_of(fields, spec),
         }
         wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
-        for levels in (facts[name] for name in _LEVELS if facts[name] is not None):
-            wild = wild or len(levels) != spec.n_bins or not all(0 <= x < _MAX_LOG_POWER for x in levels)
         if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
             raise ValueError("numbers out of range")
     except (*DAMAGED, RecursionError) as error:
         raise InputError(f"{path}: cannot read what the voice is ({error!r}); export it again") from error
     return facts
+
+
+def _levels_of(fields: Mapping[str, Any], spec: FeatureSpec) -> dict[str, tuple[float, ...] | None]:
+    """Noise floor and ceiling: both, or None for both; raises ValueError where they are no levels."""
+    rows = [fields.get(name) for name in _LEVELS]
+    if rows == [None, None]:
+        return dict.fromkeys(_LEVELS)
+    for row in rows:
+        if not isinstance(row, list) or len(row) != spec.n_bins or any(type(x) not in (int, float) for x in row):
+            raise ValueError(f"{' and '.join(_LEVELS)} have to be {spec.n_bins} numbers each")
+    if not all(0 <= low <= high < _MAX_LOG_POWER for low, high in zip(*rows)):
+        raise ValueError("levels out of range")
+    return {name: tuple(map(float, row)) for name, row in zip(_LEVELS, rows)}
 
 
 def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[str, Any]]:
@@ -122,6 +138,10 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
         raise InputError(
             f"{folder / VOICE_NAME}: format_version is {fields.get('format_version')!r}, this version reads {_FORMAT_VERSION}"
         )
+    if fields.get(_FACTS_KEY) != digest_of_facts(fields):
+        raise InputError(
+            f"{folder / VOICE_NAME}: changed or damaged ({_FACTS_KEY} does not fit); get the voice again, or export it again"
+        )
     for name, key in _SEALED.items():
         if (found := sha256_of(folder / name)) != fields.get(key):
             raise InputError(
@@ -129,6 +149,12 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
                 f"{str(fields.get(key))[:12]}...); get the voice again, or export it again"
             )
     return spec, config, facts
+
+
+def digest_of_facts(fields: Mapping[str, Any]) -> str:
+    """SHA-256, in hexadecimal, of all else that `voice.json` says, as JSON without spaces and in the order of its names."""
+    named = {name: value for name, value in fields.items() if name != _FACTS_KEY}
+    return hashlib.sha256(json.dumps(named, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def sha256_of(path: pathlib.Path) -> str:
@@ -180,6 +206,7 @@ def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, fa
     (folder / unet.FILE_NAME).write_text(config.to_json(), encoding="utf-8")
     seals = {key: sha256_of(folder / name) for name, key in _SEALED.items()}
     named = {**facts, **seals, "format_version": _FORMAT_VERSION}
+    named[_FACTS_KEY] = digest_of_facts(named)
     (folder / VOICE_NAME).write_text(json.dumps(named, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

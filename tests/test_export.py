@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
@@ -105,6 +106,22 @@ def test_spec_and_voice_are_inside_and_each_weight_once(tiny_model, tiny_run, lo
 def test_the_loudness_of_the_voice_is_inside(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "loudness_of_voice", lambda *_, **__: -31.2345)
     assert savedmodel.open_voice(export.export_savedmodel(tiny_run, tmp_path / "model")).loudness_lufs == -31.23
+
+
+def test_the_terms_and_the_card_of_a_voice_go_with_what_is_made_of_it(tiny_run, tmp_path):
+    """As voice folder, as SavedModel, and with a run that begins from it, whose card it is not."""
+    voice = export.export_voice(tiny_run, tmp_path / "voice")
+    assert not (voice / "LICENSE.md").exists() and not (voice / "README.md").exists()
+    (voice / "LICENSE.md").write_text("terms")
+    (voice / "README.md").write_text("card")
+    again = export.export_voice(voice, tmp_path / "again")
+    extra = export.export_savedmodel(voice, tmp_path / "model") / "assets.extra"
+    for folder in (again, extra):
+        assert [(folder / name).read_text() for name in ("LICENSE.md", "README.md")] == ["terms", "card"]
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "LICENSE.md").write_text("terms of what it began from")
+    of_run = export.export_voice(run, tmp_path / "of_run")
+    assert (of_run / "LICENSE.md").read_text() == "terms of what it began from" and not (of_run / "README.md").exists()
 
 
 # What a stranger has: TensorFlow, and neither this package nor Keras.

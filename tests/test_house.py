@@ -78,7 +78,9 @@ MAY_IMPORT = {
     "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "level_range": {"dataset"} | SHARDS,
-    "training": {"errors", "dataset", "cluster", "level_range", "stop_request", "trained", "trainer"} | SHARDS | RUN,
+    "training": {"errors", "dataset", "voice_folder", "cluster", "level_range", "stop_request", "trained", "trainer"}
+    | SHARDS
+    | RUN,
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
     "xla_start": set(),
     "windows": set(),

@@ -167,8 +167,10 @@ def begin(settings, tiny_voice, tmp_path, monkeypatch):
     return train
 
 
-def test_a_training_begins_with_the_weights_of_a_voice_and_keeps_their_digest(begin, settings, tmp_path):
+def test_a_training_begins_with_the_weights_of_a_voice_and_keeps_their_digest_and_terms(begin, settings, tmp_path):
+    (tmp_path / "voice" / "LICENSE.md").write_text("terms")
     first = begin()
+    assert (settings.run_dir / "LICENSE.md").read_text() == "terms"
     with np.load(tmp_path / "voice" / "weights.npz") as stored:
         assert first.keys() == set(stored.files)
         for name in stored.files:

@@ -54,7 +54,12 @@ def seal(folder):
     path = folder / "voice.json"
     names = {"weights.npz": "weights", "model_config.json": "model_config", "feature_spec.json": "feature_spec"}
     seals = {f"{key}_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest() for name, key in names.items()}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **seals}))
+    write_sealed(path, {**json.loads(path.read_text()), **seals})
+
+
+def write_sealed(path, fields):
+    """A voice.json whose digest of itself fits."""
+    path.write_text(json.dumps({**fields, "facts_sha256": voice_folder.digest_of_facts(fields)}))
 
 
 def open_all(folder):
@@ -125,7 +130,7 @@ def test_each_damaged_file_is_one_line(name, damage, folder):
 def test_without_readme_it_is_whole_and_without_the_digest_it_is_not(folder):
     path = folder / "voice.json"
     fields = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in fields.items() if name != "weights_sha256"}))
+    write_sealed(path, {name: value for name, value in fields.items() if name != "weights_sha256"})
     refused(folder, "weights.npz: changed or damaged")
     path.write_text(json.dumps({**fields, "format_version": 2}))
     refused(folder, "format_version is 2, this version reads 1")
@@ -281,6 +286,31 @@ def test_weights_of_another_network_are_refused(folder):
     refused(folder, "weights are there or expected alone")
 
 
+@pytest.mark.parametrize(("name", "value"), [("window_frames", 63), ("loudness_lufs", -21.5), ("instrument", "kazoo")])
+def test_changed_facts_are_noticed(name, value, folder):
+    path = folder / "voice.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    refused(folder, "facts_sha256 does not fit")
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ([0.0] * 1025, None),
+        (None, [9.0] * 1025),
+        ([0.0] * 1025, "1" * 1025),
+        ([True] * 1025, [9.0] * 1025),
+        ([0.2] * 1025, [0.1] * 1025),
+        ([0.0] * 1025, [9.0] * 1024 + [31.0]),
+        ([0.0] * 1024, [9.0] * 1024),
+    ],
+)
+def test_levels_are_both_there_in_order_and_numbers_or_refused(levels, folder):
+    path = folder / "voice.json"
+    write_sealed(path, {**json.loads(path.read_text()), "noise_floor": levels[0], "ceiling": levels[1]})
+    refused(folder, "cannot read what the voice is")
+
+
 # --- which folder
 
 
@@ -290,11 +320,17 @@ def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "voices")
     assert voice_folder.find_voice(str(tmp_path)) == tmp_path
     assert voice_folder.find_voice("oboe") == tmp_path / "voices" / "oboe"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "oboe").mkdir()  # recordings, say
+    assert voice_folder.find_voice("oboe") == tmp_path / "voices" / "oboe"
+    shutil.copy(whole / "voice.json", tmp_path / "oboe")
+    assert voice_folder.find_voice("oboe") == pathlib.Path("oboe")
+    shutil.rmtree(tmp_path / "oboe")
     for name in ("viola", "../voices/oboe", str(whole / "voice.json")):
         with pytest.raises(InputError, match=r"no such folder, and no voice of that name is shipped \(oboe\)"):
             voice_folder.find_voice(name)
     monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "none")
-    with pytest.raises(InputError, match=r"\(none is yet\); make one with tools/export_savedmodel.py"):
+    with pytest.raises(InputError, match=r"\(none is\); make one with tools/export_savedmodel.py"):
         voice_folder.find_voice("oboe")
 
 
@@ -304,6 +340,7 @@ def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
     tree = tmp_path / "tree"
     shutil.copytree(whole, tree / "pnet_tf" / "voices" / "oboe")
     (tree / "pnet_tf" / "voices" / "oboe" / "README.md").write_text("# Oboe\n")
+    (tree / "pnet_tf" / "voices" / "oboe" / "LICENSE.md").write_text("# Terms\n")
     (tree / "pnet_tf" / "voices" / "oboe" / ".weights.npz.partial").write_text("x")
     for path in (*ROOT.glob("pnet_tf/*.py"), *(ROOT / name for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"))):
         shutil.copy(path, tree / path.relative_to(ROOT))
@@ -316,7 +353,7 @@ def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
     else:
         with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
             names = archive.namelist()
-    files = {"feature_spec.json", "model_config.json", "voice.json", "weights.npz", "README.md"}
+    files = {"feature_spec.json", "model_config.json", "voice.json", "weights.npz", "README.md", "LICENSE.md"}
     assert {name.rpartition("/")[2] for name in names if "/voices/oboe/" in name} == files
     assert any(name.endswith("pnet_tf/voice_folder.py") for name in names)
 
@@ -324,5 +361,8 @@ def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
 def test_each_shipped_voice_can_be_opened():
     for name in voice_folder.shipped():
         folder = voice_folder.find_voice(name)
-        assert voice_folder.open_folder(folder)[2]["instrument"] == name
+        facts = voice_folder.open_folder(folder)[2]
+        assert facts["instrument"] == name
         assert (folder / "README.md").exists()
+        assert (folder / "LICENSE.md").read_text() in [path.read_text() for path in (ROOT / "LICENSES").glob("*.md")]
+        assert facts["noise_floor"] and facts["ceiling"]

@@ -6,6 +6,7 @@ reads one input. That function may raise InputError and nothing else.
 
 import dataclasses
 import functools
+import json
 import pathlib
 import types
 from collections.abc import Callable, Sequence
@@ -125,10 +126,12 @@ def _open_voice(name: str, scratch: pathlib.Path) -> Read:
     files = {item: (scratch / item).read_bytes() for item in (voice_folder.VOICE_NAME, unet.FILE_NAME, FILE_NAME)}
 
     def read(data: bytes) -> object:
-        """A voice folder of which one file is this; its seals are made to fit, but for voice.json itself."""
+        """A voice folder of which one file is this; its seals are made to fit."""
         for item, content in files.items():
             (scratch / item).write_bytes(content)
         (scratch / name).write_bytes(data)
+        if name == voice_folder.VOICE_NAME:
+            _seal_facts(scratch / name, data)
         spec = FeatureSpec.read(scratch)
         config = ModelConfig.from_json((scratch / unet.FILE_NAME).read_bytes(), where=name)
         if name != voice_folder.VOICE_NAME:
@@ -136,6 +139,17 @@ def _open_voice(name: str, scratch: pathlib.Path) -> Read:
         return voice_folder.open_folder(scratch)
 
     return read
+
+
+def _seal_facts(path: pathlib.Path, data: bytes) -> None:
+    """Makes the digest of a voice.json fit, where it is an object at all."""
+    from pnet_tf import voice_folder
+
+    try:
+        fields = json.loads(data)
+        path.write_text(json.dumps({**fields, "facts_sha256": voice_folder.digest_of_facts(fields)}))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        path.write_bytes(data)
 
 
 def _open_run(scratch: pathlib.Path) -> Read:
