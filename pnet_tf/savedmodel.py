@@ -1,8 +1,8 @@
 """Opening a voice, a SavedModel or a voice folder: its spec, what it heard in training, and how it draws."""
 
 import dataclasses
+import itertools
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,12 +17,29 @@ from pnet_tf.spec import FeatureSpec
 from pnet_tf.voice_folder import VOICE_NAME, WEIGHTS_NAME
 
 _GRAPH_NAME = "saved_model.pb"
-# A SavedModel is a program, and some of TensorFlow's operations read and write files, print, or run Python.
-_REACHES_OUT = re.compile("File|PyFunc|Dataset|Iterator|Print|Send|Recv|Summary|Reader|Save|Restore|Checkpoint|Table|Queue|Rpc")
-# Those that each SavedModel has to load its weights, and to save them anew, which nothing of ours asks for.
-_OF_LOADING, _OF_SAVING = {"RestoreV2"}, {"SaveV2", "MergeV2Checkpoints", "ShardedFilename"}
-_SAVES = "traced_save"
-
+_REASON_CHARACTERS = 200
+# Weights lie beside the graph; ours has half a MiB.
+_MOST_BYTES = 256 * 2**20
+# A SavedModel is a program. These operations compute, and hold weights: those of all our exports, and some of their kind that
+# A SavedModel is a program. These operations compute, and hold weights: those of all our exports, and some of their kind that
+_COMPUTES = frozenset(
+    """AddN AddV2 Any AssignVariableOp BiasAdd Cast Complex ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cumsum Exp
+    ExpandDims Expm1 Fill Floor FloorDiv FloorMod GatherV2 Greater GreaterEqual IRFFT Identity Imag LeakyRelu Less Log
+    LogicalAnd LogicalNot LogicalOr MatMul MaxPool Maximum Minimum MirrorPad Mul Neg NoOp Pack Pad PadV2 PartitionedCall
+    Placeholder RFFT Range ReadVariableOp Real RealDiv Reshape ReverseV2 Round Rsqrt SelectV2 Shape Sign Sin Size Split Sqrt
+    Square Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StridedSlice Sub Sum TensorListReserve
+    TensorListSetItem TensorListStack Transpose VarHandleOp VarIsInitializedOp ZerosLike Abs Add All Atan2 AvgPool
+    BatchMatMulV2 BroadcastTo ComplexAbs Conj Einsum Equal FFT FusedBatchNormV3 GatherNd IFFT IdentityN If IsFinite
+    LessEqual Log1p Max Mean Min NotEqual OnesLike Pow Prod Relu ResourceGather Select Slice Softplus SplitV
+    SquaredDifference StopGradient Tanh TensorListFromTensor TensorListGetItem TensorListLength Tile Unpack While""".split()
+)
+# Those with which each SavedModel loads its weights, and saves them anew, which nothing of ours asks for.
+_OF_STORING = {
+    "traced_restore": frozenset({"RestoreV2"}),
+    "traced_save": frozenset(
+        "DisableCopyOnRead MergeV2Checkpoints SaveV2 Select ShardedFilename StaticRegexFullMatch StringJoin".split()
+    ),
+}
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
@@ -107,7 +124,11 @@ def _open_savedmodel(folder: pathlib.Path) -> Voice:
 
     def draw(*, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> tf.Tensor:
         """As `Voice.draw`: float32 [batch, frames, n_pitches], twice, to float32 [batch, frames, bins]."""
-        return model.signatures["spectrogram"](pianoroll=pianoroll, onset_offset=onset_offset)["log_power"]
+        try:
+            return model.signatures["spectrogram"](pianoroll=pianoroll, onset_offset=onset_offset)["log_power"]
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError) as error:
+            reason = " ".join(error.message.split())[:_REASON_CHARACTERS]
+            raise InputError(f"{folder}: cannot draw ({reason}); export it again") from error
 
     return Voice(draw=draw, spec=spec, **facts)
 
@@ -120,24 +141,36 @@ def _require_only_numbers(folder: pathlib.Path) -> None:
     """
     saved = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString((folder / _GRAPH_NAME).read_bytes())
+        saved.ParseFromString(_read_graph(folder / _GRAPH_NAME))
     except (OSError, DecodeError) as error:
         raise InputError(f"{folder}: damaged SavedModel ({error}); export it again") from error
-    for meta_graph in saved.meta_graphs:
-        for function in meta_graph.graph_def.library.function:
-            if wrong := next(_reaching_out(function), None):
-                raise InputError(
-                    f"{folder}: holds the operation {wrong}, which draws no sound: a SavedModel is a program, get one from "
-                    "somebody you trust, or a voice folder, which is none"
-                )
+    if not saved.meta_graphs:
+        raise InputError(f"{folder}: damaged SavedModel (it has no graph); export it again")
+    # Only what has one graph with a tree of objects is loaded without running anything.
+    if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].HasField("object_graph_def"):
+        raise InputError(f"{folder}: is a SavedModel of TensorFlow 1, which runs when it is loaded; export it again")
+    graph = saved.meta_graphs[0].graph_def
+    wrong = (node.op for node in graph.node if node.op not in _COMPUTES)
+    for operation in itertools.chain(wrong, *map(_not_computing, graph.library.function)):
+        raise InputError(
+            f"{folder}: holds the operation {operation}, which draws no sound: a SavedModel is a program, get one from "
+            "somebody you trust, or a voice folder, which is none"
+        )
 
 
-def _reaching_out(function: Any) -> Iterator[str]:
-    """The operations of a function that touch files or the like, and calls of the one that saves."""
-    own = _OF_LOADING | (_OF_SAVING if _SAVES in function.signature.name else set())
+def _read_graph(path: pathlib.Path) -> bytes:
+    """A regular file of at most `_MOST_BYTES`; raises OSError where it is none."""
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        raise OSError(f"{path.name} is no regular file of at most {_MOST_BYTES >> 20} MiB")
+    return path.read_bytes()
+
+
+def _not_computing(function: Any) -> Iterator[str]:
+    """The operations of a function that do more than to compute, and calls of those that store weights."""
+    own = frozenset().union(*(names for mark, names in _OF_STORING.items() if mark in function.signature.name))
     for node in function.node_def:
-        if _REACHES_OUT.search(node.op) and node.op not in own:
+        if node.op not in _COMPUTES | own:
             yield node.op
         called = {value.func.name for value in node.attr.values()}
         called |= {item.name for value in node.attr.values() for item in value.list.func}
-        yield from sorted(name for name in called if _SAVES in name)
+        yield from sorted(name for name in called if any(mark in name for mark in _OF_STORING))

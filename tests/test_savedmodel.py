@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pnet_tf import checkpoint, export, unet, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.savedmodel import Voice, open_voice
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.unet import ModelConfig
 
 
 def rolls_of(n_frames, *, batch):
@@ -133,7 +135,10 @@ class Hostile(tf.Module):
     [
         ("WriteFile", lambda path: lambda: tf.io.write_file(path, "ran")),
         ("ReadFile", lambda path: lambda: tf.io.read_file(path)),
-        ("PrintV2", lambda path: lambda: tf.print("ran", output_stream=f"file://{path}")),
+        ("StringFormat", lambda path: lambda: tf.print("ran", output_stream=f"file://{path}")),
+        ("ImmutableConst", lambda path: lambda: tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[1], memory_region_name=path)),
+        ("DebugIdentity", lambda path: lambda: tf.raw_ops.DebugIdentity(input=1.0, debug_urls=[f"file://{path}"])),
+        ("Abort", lambda path: lambda: tf.raw_ops.Abort()),
         ("EagerPyFunc", lambda path: lambda: tf.py_function(lambda: 1, [], tf.int32)),
         ("SaveV2", lambda path: lambda: tf.raw_ops.SaveV2(prefix=path, tensor_names=["a"], shape_and_slices=[""], tensors=[1.0])),
     ],
@@ -147,3 +152,38 @@ def test_a_savedmodel_that_reaches_out_is_refused_before_it_is_loaded(operation,
     with pytest.raises(InputError, match=f"^{hostile}: holds the operation {operation}, which draws no sound"):
         open_voice(hostile)
     assert not list(tmp_path.glob("ran*"))
+
+
+def test_a_savedmodel_that_runs_when_it_is_loaded_is_refused(tiny_model, tmp_path):
+    """As TensorFlow 1 wrote them, with an operation of its own for the start."""
+    hostile, ran = tmp_path / "hostile", tmp_path / "ran"
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        roll = tf.compat.v1.placeholder(tf.float32, [None, None, 128])
+        signature = tf.compat.v1.saved_model.predict_signature_def({"pianoroll": roll}, {"log_power": roll + 0.0})
+        builder = tf.compat.v1.saved_model.Builder(str(hostile))
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"spectrogram": signature}, main_op=tf.group(tf.io.write_file(str(ran), "ran"))
+        )
+        builder.save()
+    shutil.copytree(tiny_model / "assets", hostile / "assets", dirs_exist_ok=True)
+    with pytest.raises(InputError, match="is a SavedModel of TensorFlow 1, which runs when it is loaded"):
+        open_voice(hostile)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_all_that_our_exports_hold_computes(norm, tmp_path):
+    spec, config = FeatureSpec(), ModelConfig(width=1 / 128, bands=(2, 4), norm=norm)
+    (tmp_path / "voice").mkdir()
+    voice_folder.write_weights(tmp_path / "voice", checkpoint.weights_of(unet.build_performance_net(spec, config)))
+    facts = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.0}
+    voice_folder.write_facts(tmp_path / "voice", spec, config, facts)
+    assert open_voice(export.export_savedmodel(tmp_path / "voice", tmp_path / "model")).instrument == "oboe"
+
+
+def test_a_graph_that_never_ends_is_one_line(tiny_model, tmp_path):
+    copied = shutil.copytree(tiny_model, tmp_path / "model")
+    (copied / "saved_model.pb").unlink()
+    (copied / "saved_model.pb").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="saved_model.pb is no regular file"):
+        open_voice(copied)
