@@ -21,7 +21,7 @@ _REASON_CHARACTERS = 200
 # Weights lie beside the graph; ours has half a MiB.
 _MOST_BYTES = 256 * 2**20
 # A SavedModel is a program. These operations compute, and hold weights: those of all our exports, and some of their kind that
-# A SavedModel is a program. These operations compute, and hold weights: those of all our exports, and some of their kind that
+# another version of TensorFlow or Keras may write instead. What is not among them may touch files, network or process.
 _COMPUTES = frozenset(
     """AddN AddV2 Any AssignVariableOp BiasAdd Cast Complex ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cumsum Exp
     ExpandDims Expm1 Fill Floor FloorDiv FloorMod GatherV2 Greater GreaterEqual IRFFT Identity Imag LeakyRelu Less Log
