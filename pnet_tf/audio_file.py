@@ -153,7 +153,7 @@ def resample(waveform: np.ndarray, *, from_hz: int, to_hz: int) -> np.ndarray:
 
 def _open(path: pathlib.Path) -> soundfile.SoundFile:
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if path.is_dir() else "not a regular file" if path.exists() else "does not exist"
         raise AudioError(f"{path}: {what}, expected an audio file ({', '.join(AUDIO_SUFFIXES)})")
     try:
         return soundfile.SoundFile(path)

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from pnet_tf.errors import DAMAGED, InputError
-from pnet_tf.files import write_arrays
+from pnet_tf.files import open_regular, write_arrays
 from pnet_tf.schedule import Plateau
 
 _PREFIX, _SUFFIX = "step-", ".npz"
@@ -138,7 +138,7 @@ def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     # Of a damaged file numpy would leave its own handle open.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 

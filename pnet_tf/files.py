@@ -1,19 +1,26 @@
-"""Writing files so that they appear whole or not at all, and by one process at a time."""
+"""Writing files so that they appear whole or not at all, and by one process at a time; reading no more than there may be."""
 
 import contextlib
 import errno
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
 from absl import logging
 
 from pnet_tf.errors import InputError
-from pnet_tf.remote import AnyPath
+from pnet_tf.remote import AnyPath, RemotePath
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BLOCK_BYTES = 2**20
+_SMALL_BYTES = 64 * 2**20
 
 
 def write_whole(path: AnyPath, text: str) -> None:
@@ -79,7 +86,7 @@ def require_space(folder: pathlib.Path, n_bytes: int) -> None:
         raise OSError(errno.ENOSPC, f"{n_bytes / 1e6:.1f} MB wanted, {free / 1e6:.1f} MB free", str(folder))
 
 
-def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(path: pathlib.Path, arrays: "Mapping[str, np.ndarray]") -> None:
     """Writes arrays as the uncompressed zip that `numpy.load` reads; numpy's own writer goes on talking on a full disk.
 
     Args:
@@ -89,6 +96,8 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
       OSError: it cannot be written; a part of it may be there.
     """
+    import numpy as np
+
     require_space(path.parent, sum(array.nbytes for array in arrays.values()))
     with path.open("wb") as file:
         with zipfile.ZipFile(file, "w") as archive:
@@ -127,3 +136,55 @@ def held(path: pathlib.Path, *, taken: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+# --- reading
+
+
+def is_regular(path: AnyPath) -> bool:
+    """Whether a path leads, over links, to what has an end: no pipe, device or socket; what is remote always does.
+
+    Raises:
+      OSError: there is nothing, or nothing that may be looked at.
+    """
+    return isinstance(path, RemotePath) or stat.S_ISREG(path.stat().st_mode)
+
+
+def open_regular(path: AnyPath) -> BinaryIO:
+    """Opens a file that a person names, to be read as bytes; one that is no regular file may be waited for in vain.
+
+    Raises:
+      OSError: it cannot be opened, or is not a regular file.
+    """
+    if isinstance(path, pathlib.Path) and not path.is_dir() and not is_regular(path):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
+
+
+def read_up_to(file: BinaryIO, n_bytes: int) -> bytes:
+    """The next bytes of a file, fewer only at its end; the memory taken is that of what is there, not of what is asked for."""
+    blocks = []
+    while n_bytes > 0 and (block := file.read(min(n_bytes, _BLOCK_BYTES))):
+        blocks.append(block)
+        n_bytes -= len(block)
+    return b"".join(blocks)
+
+
+def read_small(path: AnyPath, limit_bytes: int = _SMALL_BYTES) -> bytes:
+    """The content of a file that this package writes small.
+
+    Args:
+      path: local or remote.
+      limit_bytes: the most that it may hold.
+
+    Raises:
+      InputError: it is larger, or not a regular file.
+      OSError: it cannot be read.
+    """
+    if not path.is_dir() and not is_regular(path):
+        raise InputError(f"{path}: not a regular file, expected one of at most {limit_bytes >> 20} MiB")
+    with path.open("rb") as file:
+        data = read_up_to(file, limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise InputError(f"{path}: larger than {limit_bytes >> 20} MiB, no such file is")
+    return data

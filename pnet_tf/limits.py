@@ -3,7 +3,6 @@
 import contextlib
 import contextvars
 import dataclasses
-import math
 from collections.abc import Iterator
 
 from absl import flags as absl_flags
@@ -14,6 +13,7 @@ _SEC_PER_HOUR = 3600
 _FILE_BYTES = 64 * 2**20
 _MOST_HOURS = 10_000
 _MOST_NOTES = 10**9
+_MOST_READING_SEC = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +101,10 @@ def of_flags(flags: absl_flags.FlagValues) -> Limits:
     Raises:
       UsageError: one is no length.
     """
-    for name in ("max_hours", "max_audio_hours"):
-        if name in flags and not (math.isfinite(flags[name].value) and 0 < flags[name].value <= _MOST_HOURS):
-            raise UsageError(f"--{name}={flags[name].value:g}: expected hours, above 0 and at most {_MOST_HOURS}")
-    if not (math.isfinite(flags["max_reading_sec"].value) and flags["max_reading_sec"].value > 0):
-        raise UsageError(f"--max_reading_sec={flags['max_reading_sec'].value:g}: expected seconds, above 0")
+    ranges = {"max_hours": ("hours", _MOST_HOURS), "max_audio_hours": ("hours", _MOST_HOURS)}
+    ranges["max_reading_sec"] = ("seconds", _MOST_READING_SEC)
+    for name, (unit, most) in ranges.items():
+        if name in flags and not 0 < flags[name].value <= most:  # false for nan
+            raise UsageError(f"--{name}={flags[name].value}: expected {unit}, above 0 and at most {most}")
     audio_hours = flags["max_audio_hours"].value if "max_audio_hours" in flags else DEFAULT.audio_hours
     return Limits(flags["max_hours"].value, flags["max_notes"].value, audio_hours, flags["max_reading_sec"].value)

@@ -2,6 +2,7 @@
 
 from pnet_tf.corpus import INSTRUMENTS, Corpus, Recording, require_instrument, require_some
 from pnet_tf.errors import InputError
+from pnet_tf.files import is_regular
 from pnet_tf.musicnet_folder import FolderCorpus, find_root
 from pnet_tf.musicnet_npz import NpzCorpus, is_npz
 from pnet_tf.musicnet_tar import TarCorpus, is_tar
@@ -52,6 +53,8 @@ def _open(source: AnyPath, instrument: str, label_rate_hz: int | None, part: str
         if not downloads:
             return PairsCorpus(source, instrument, label_rate_hz=label_rate_hz, part=part)
         source = downloads[0]
+    if not is_regular(source):
+        raise InputError(f"{source}: not a regular file, expected {EXPECTED}")
     if is_npz(source):
         return NpzCorpus(source, instrument, test_ids=TEST_IDS, label_rate_hz=label_rate_hz)
     if is_tar(source):

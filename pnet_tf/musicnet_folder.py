@@ -18,6 +18,7 @@ from pnet_tf.corpus import (
     warn_left_out,
 )
 from pnet_tf.errors import InputError
+from pnet_tf.files import open_regular, read_up_to
 from pnet_tf.remote import AnyPath, path_of
 
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -108,8 +109,8 @@ def read_label_file(path: AnyPath) -> bytes:
       InputError: it cannot be read, or is too large.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.current().file_bytes + 1)
+        with open_regular(path) as file:
+            data = read_up_to(file, limits.current().file_bytes + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot read the label file ({error.strerror})") from error
     if len(data) > (most := limits.current().file_bytes):

@@ -14,6 +14,7 @@ from absl import logging
 
 from pnet_tf.corpus import LabelledCorpus, Labels, Recording, is_safe_name, require_known
 from pnet_tf.errors import DAMAGED, InputError
+from pnet_tf.files import open_regular
 from pnet_tf.inert_pickle import Array, IntervalTree, load_objects
 from pnet_tf.remote import AnyPath
 from pnet_tf.spec import FeatureSpec
@@ -78,7 +79,7 @@ class NpzCorpus(LabelledCorpus):
 def is_npz(path: AnyPath) -> bool:
     """Whether a file is a zip archive that holds npy members."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
     except DAMAGED:
         return False
@@ -89,7 +90,7 @@ def _entries(
 ) -> Iterator[tuple[str, np.ndarray, IntervalTree, str]]:
     """Name, waveform float32 [samples], labels and place of each recording (or of the wanted ones)."""
     try:
-        with path.open("rb") as stored, zipfile.ZipFile(stored) as archive:
+        with open_regular(path) as stored, zipfile.ZipFile(stored) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 if name == member.filename or not is_safe_name(name) or (wanted is not None and name not in wanted):

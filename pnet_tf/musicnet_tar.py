@@ -28,6 +28,7 @@ from pnet_tf.corpus import (
     warn_left_out,
 )
 from pnet_tf.errors import InputError
+from pnet_tf.files import open_regular, read_up_to
 from pnet_tf.remote import AnyPath
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -117,7 +118,7 @@ def is_tar(path: AnyPath) -> bool:
 
 
 def _opened(path: AnyPath) -> BinaryIO:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         is_gzip = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     if not is_gzip:
         return path.open("rb")
@@ -145,7 +146,7 @@ class _Forward:
         if n_bytes > max(limits.current().file_bytes, _COPY_BYTES) + tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"a header of {n_bytes} bytes")
         head = self.last[-1:] if self._again else b""
-        data = head + self._file.read(n_bytes - len(head))
+        data = head + read_up_to(self._file, n_bytes - len(head))
         self._position += len(data)
         self._again, self.last = False, data or self.last
         if len(data) < n_bytes:
@@ -211,7 +212,7 @@ def _member(path: str) -> _Member | None:
 
 def _read_labels(file: BinaryIO, where: str, archive: AnyPath) -> bytes:
     with _reading(archive):
-        data = file.read(limits.current().file_bytes + 1)
+        data = read_up_to(file, limits.current().file_bytes + 1)
     if len(data) > (most := limits.current().file_bytes):
         raise InputError(f"{where}: larger than {most} bytes, no label file is")
     return data

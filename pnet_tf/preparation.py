@@ -20,7 +20,7 @@ from pnet_tf import lanes, limits, musicnet, preparation_beam, preparer, prepare
 from pnet_tf import spec as spec_room
 from pnet_tf.corpus import Corpus, Recording
 from pnet_tf.errors import InputError
-from pnet_tf.files import held, write_whole
+from pnet_tf.files import held, read_small, write_whole
 from pnet_tf.remote import AnyPath, RemotePath, absolute, copy_whole, remove_tree
 from pnet_tf.shard_set import (
     COMPLETED_NAME,
@@ -278,7 +278,7 @@ def _require_same_plan(plan: Plan) -> None:
     theirs = FeatureSpec.read(plan.folder)
     require_same(plan.spec, theirs, our_place="these flags", their_place=str(plan.folder))
     try:
-        same = (plan.folder / _PLAN_NAME).read_text(encoding="utf-8") == _plan_text(plan)
+        same = read_small(plan.folder / _PLAN_NAME).decode("utf-8") == _plan_text(plan)
     except (OSError, UnicodeDecodeError):
         same = False
     if not same:
@@ -335,7 +335,7 @@ def _remember_left_out(folder: AnyPath, made_from: Mapping[str, str]) -> None:
 def _left_out(folder: AnyPath) -> dict[str, str]:
     """What `_remember_left_out` wrote; nothing where there is none."""
     try:
-        return dict(json.loads((folder / _LEFT_OUT_NAME).read_bytes()))
+        return dict(json.loads(read_small(folder / _LEFT_OUT_NAME)))
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -365,7 +365,7 @@ def _finished_entry(plan: Plan, corpus: Corpus, name: str) -> RecordingEntry | N
     """The entry of a recording that an earlier run finished from the same source, if its shard is there whole."""
     path = plan.folder / f"{name}{preparer.ENTRY_SUFFIX}"
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(read_small(path))
         if fields.pop(preparer.MADE_FROM) != _made_from(plan, corpus, name):
             return None
         entry = RecordingEntry.from_dict(fields)

@@ -14,7 +14,7 @@ import pnet_tf
 from pnet_tf import spec as spec_room
 from pnet_tf import unet
 from pnet_tf.errors import InputError
-from pnet_tf.files import held, write_whole
+from pnet_tf.files import held, read_small, write_whole
 from pnet_tf.spec import FeatureSpec, require_same
 from pnet_tf.unet import ModelConfig
 
@@ -116,8 +116,8 @@ def open_run(folder: pathlib.Path) -> Run:
     if not path.exists():
         raise InputError(f"{folder}: not a run folder (no {RUN_NAME}); give the --run_dir of a training")
     try:
-        record = json.loads(path.read_bytes())
-        config = ModelConfig.from_json((folder / unet.FILE_NAME).read_bytes(), where=str(folder / unet.FILE_NAME))
+        record = json.loads(read_small(path))
+        config = ModelConfig.from_json(read_small(folder / unet.FILE_NAME), where=str(folder / unet.FILE_NAME))
         return Run(folder, FeatureSpec.read(folder), config, dict(record["training"]), dict(record["voice"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder}: damaged run folder ({error!r}); train again into another folder") from error

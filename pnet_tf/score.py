@@ -11,6 +11,7 @@ import zipfile
 from fractions import Fraction
 
 from pnet_tf import limits
+from pnet_tf.files import open_regular, read_up_to
 from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_labels import (
     choose_instrument,
@@ -72,8 +73,8 @@ def read_score(path: pathlib.Path | str, *, part: str | None = None) -> Score:
 
 def _read_bytes(path: AnyPath) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.current().file_bytes + 1)
+        with open_regular(path) as file:
+            data = read_up_to(file, limits.current().file_bytes + 1)
     except OSError as error:
         raise ScoreError(f"{path}: cannot read the score ({error.strerror})") from error
     if len(data) > (most := limits.current().file_bytes):

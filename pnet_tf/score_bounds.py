@@ -15,6 +15,7 @@ from pnet_tf.score_notes import ScoreError
 _SHARE_PER_KB = 1 / 20
 MEMORY_BYTES, MEMORY_BYTES_PER_BYTE = 2**30, 1500
 _AGAIN_SEC = 0.25
+_MOST_SEC = 10**9  # Python's timers overflow at ten times that
 
 
 class _TooLong(BaseException):
@@ -34,7 +35,7 @@ def bounded(n_bytes: int, where: str) -> Iterator[None]:
     Raises:
       ScoreError: it took too much.
     """
-    cpu_sec = limits.current().reading_sec * (1 + _SHARE_PER_KB * n_bytes / 1024)
+    cpu_sec = min(limits.current().reading_sec * (1 + _SHARE_PER_KB * n_bytes / 1024), _MOST_SEC)
     memory_bytes = MEMORY_BYTES + MEMORY_BYTES_PER_BYTE * n_bytes
     try:
         with _cpu_time(cpu_sec), _memory(memory_bytes):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from pnet_tf import limits
+from pnet_tf.files import open_regular, read_up_to
 from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.score_notes import (
     N_PITCHES,
@@ -37,8 +38,8 @@ def read_labels(path: AnyPath | str, *, sample_rate_hz: int | None = None, instr
     """
     path = path_of(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.current().file_bytes + 1)
+        with open_regular(path) as file:
+            data = read_up_to(file, limits.current().file_bytes + 1)
     except OSError as error:
         raise ScoreError(f"{path}: cannot read the label file ({error.strerror})") from error
     if len(data) > (most := limits.current().file_bytes):
@@ -84,7 +85,7 @@ def score_from_labels(
         raise ScoreError(f"{where}: no pitched notes found, expected at least one line below the header")
     only = instrument if instrument is not None else next(iter(counts)) if len(counts) == 1 else None
     others = {"notes of other instruments": counts.total() - len(notes)}
-    return score_from_notes(name, notes, part="" if only is None else instrument_name(only), ignored=others)
+    return score_from_notes(name, notes, where=where, part="" if only is None else instrument_name(only), ignored=others)
 
 
 def label_instruments(data: str | bytes, *, where: str) -> dict[int, int]:

@@ -136,7 +136,7 @@ def score_from_midi(data: bytes, *, name: str, where: str, part: str | None = No
     last_tick = max(end for _, end, _ in chosen.spans)
     bars = _bar_ticks(ticks_per, tracks, last_tick)
     return score_from_notes(
-        name, notes, part=chosen_name.name, bars_sec=map(tempo_map.seconds_at, bars), ignored=ignored
+        name, notes, where=where, part=chosen_name.name, bars_sec=map(tempo_map.seconds_at, bars), ignored=ignored
     )
 
 

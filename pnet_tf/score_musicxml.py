@@ -200,7 +200,7 @@ def _score_from_stream(
     _count_unused(chosen, ignored)
     order = _played_order(streams, len(bars), ignored, where)
     bars_sec, notes = bars_and_notes(bars, order, times_from_tempos(tempos), ignored)
-    return score_from_notes(name, notes, part=part_name.name, bars_sec=bars_sec, ignored=ignored)
+    return score_from_notes(name, notes, where=where, part=part_name.name, bars_sec=bars_sec, ignored=ignored)
 
 
 def _tempos(stream: Any, ignored: collections.Counter[str]) -> dict[Fraction, Fraction]:

@@ -99,6 +99,7 @@ def score_from_notes(
     name: str,
     notes: Iterable[Note],
     *,
+    where: str | None = None,
     part: str = "",
     bars_sec: Iterable[Fraction] = (),
     ignored: Mapping[str, int] | None = None,
@@ -106,8 +107,9 @@ def score_from_notes(
     """A `Score` of checked, sorted notes.
 
     Args:
-      name: what to call it, also in messages.
+      name: what to call it.
       notes: in any order; times in seconds.
+      where: the file they came from, for messages; None for the name.
       part: name of the part.
       bars_sec: starts of bars in seconds; those at or after the last note's end are left out.
       ignored: counts by reason; zeros are left out.
@@ -115,21 +117,21 @@ def score_from_notes(
     Raises:
       ScoreError: there are no notes, too many, a note is impossible, or the last one ends too late.
     """
-    ordered = tuple(sorted(notes))
+    ordered, where = tuple(sorted(notes)), name if where is None else where
     if not ordered:
-        raise ScoreError(f"{name}: no pitched notes found, expected at least one")
-    require_few_notes(len(ordered), name)
+        raise ScoreError(f"{where}: no pitched notes found, expected at least one")
+    require_few_notes(len(ordered), where)
     for note in ordered:
         if not (0 <= note.start_sec <= note.end_sec and 0 <= note.pitch < N_PITCHES):
             raise ScoreError(
-                f"{name}: impossible note (pitch {note.pitch}, {float(note.start_sec)} s to {float(note.end_sec)} s)"
+                f"{where}: impossible note (pitch {note.pitch}, {float(note.start_sec)} s to {float(note.end_sec)} s)"
             )
     kept = {reason: count for reason, count in (ignored or {}).items() if count}
     score = Score(name, ordered, part, (), kept)
     end_sec = score.end_sec
     if end_sec > limits.current().score_sec:
         raise ScoreError(
-            f"{name}: ends after {_hours(end_sec)} hours, the limit is {limits.current().hours:g} (cut it in pieces, or raise "
+            f"{where}: ends after {_hours(end_sec)} hours, the limit is {limits.current().hours:g} (cut it in pieces, or raise "
             "--max_hours)"
         )
     return dataclasses.replace(score, bars_sec=tuple(bar for bar in sorted(bars_sec) if bar < end_sec))

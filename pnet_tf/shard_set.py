@@ -14,10 +14,12 @@ from typing import Any
 
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
+from pnet_tf.files import read_small
 from pnet_tf.remote import AnyPath, path_of
 from pnet_tf.spec import FeatureSpec
 
 MANIFEST_NAME = "manifest.json"
+_MANIFEST_BYTES = 2**30  # a recording takes about 2 KB
 COMPLETED_NAME = "COMPLETED"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -194,7 +196,7 @@ class ShardSet:
 def seal(folder: AnyPath) -> str:
     """What `COMPLETED` holds: the SHA-256 of spec and manifest, so that neither is edited behind a set's back."""
     names = (spec_room.FILE_NAME, MANIFEST_NAME)
-    return "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    return "".join(f"{hashlib.sha256(read_small(folder / name, _MANIFEST_BYTES)).hexdigest()}  {name}\n" for name in names)
 
 
 def open_shard_set(folder: AnyPath) -> ShardSet:
@@ -219,13 +221,13 @@ def open_shard_set(folder: AnyPath) -> ShardSet:
         raise InputError(f"{folder}: this shard set is unfinished (no {COMPLETED_NAME}); run the same prepare again")
     path = folder / MANIFEST_NAME
     try:
-        text = path.read_bytes()
+        text = read_small(path, _MANIFEST_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot read the manifest ({error.strerror}); prepare the data again") from error
     manifest = Manifest.from_json(text, where=str(path))
     for entry in manifest.recordings:
         _check_shard(folder / entry.shard, entry, spec)
-    if (folder / COMPLETED_NAME).read_text(encoding="utf-8", errors="replace") != seal(folder):
+    if read_small(folder / COMPLETED_NAME).decode("utf-8", "replace") != seal(folder):
         raise InputError(
             f"{folder}: {spec_room.FILE_NAME} or {MANIFEST_NAME} is not as prepare wrote it; prepare into another folder"
         )

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from pnet_tf.errors import InputError
+from pnet_tf.files import read_small
 from pnet_tf.remote import AnyPath, path_of
 
 FILE_NAME = "feature_spec.json"
@@ -139,7 +140,7 @@ class FeatureSpec:
         """
         path = path_of(folder) / FILE_NAME
         try:
-            text = path.read_bytes()
+            text = read_small(path)
         except OSError as error:
             raise InputError(f"{path}: cannot read the feature spec ({error.strerror})") from error
         return cls.from_json(text, where=str(path))

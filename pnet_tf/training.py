@@ -13,7 +13,7 @@ from pnet_tf import dataset, records
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
-from pnet_tf.files import write_whole
+from pnet_tf.files import read_small, write_whole
 from pnet_tf.level_range import level_range
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
@@ -75,7 +75,7 @@ def _keep_terms(settings: Settings) -> None:
         return
     theirs = find_voice(settings.init_from) / LICENSE_NAME
     if theirs.is_file():
-        write_whole(ours, theirs.read_text(encoding="utf-8"))
+        write_whole(ours, read_small(theirs).decode("utf-8"))
 
 
 def _run_of(settings: Settings, shards: ShardSet, plan: dataset.WindowPlan) -> Run:

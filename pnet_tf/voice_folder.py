@@ -19,7 +19,7 @@ import numpy as np
 from pnet_tf import spec as spec_room
 from pnet_tf import unet
 from pnet_tf.errors import DAMAGED, InputError
-from pnet_tf.files import write_arrays
+from pnet_tf.files import open_regular, read_small, write_arrays
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import PAPER, ModelConfig
 
@@ -90,7 +90,7 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
       InputError: there is none, or it cannot be read.
     """
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(read_small(path))
         loudness = fields.get("loudness_lufs")
         facts = {
             "instrument": str(fields["instrument"]),
@@ -130,10 +130,10 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
     facts = read_facts(folder / VOICE_NAME, spec)
     path = folder / unet.FILE_NAME
     try:
-        config = ModelConfig.from_json(path.read_bytes(), where=str(path))
+        config = ModelConfig.from_json(read_small(path), where=str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot read the model config ({error.strerror}); export the voice again") from error
-    fields = json.loads((folder / VOICE_NAME).read_bytes())
+    fields = json.loads(read_small(folder / VOICE_NAME))
     if fields.get("format_version") != _FORMAT_VERSION:
         raise InputError(
             f"{folder / VOICE_NAME}: format_version is {fields.get('format_version')!r}, this version reads {_FORMAT_VERSION}"
@@ -164,7 +164,7 @@ def sha256_of(path: pathlib.Path) -> str:
       InputError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
@@ -260,7 +260,7 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
 
 def _read(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Arrays, float16 [...], of exactly these shapes by name; raises one of DAMAGED for others."""
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) < len(archive.infolist()):
             raise ValueError("two arrays have one name")

@@ -1,5 +1,6 @@
 """Audio files come in as mono at the spec's rate, in time; damaged ones end in one line; WAVs appear whole or not."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -212,6 +213,8 @@ def test_what_is_no_audio_is_refused(tmp_path, content, name):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "does not exist" in refused(tmp_path / "none.wav")
     assert "is a folder" in refused(tmp_path)
+    os.mkfifo(tmp_path / "fifo.wav")
+    assert "fifo.wav: not a regular file" in refused(tmp_path / "fifo.wav")
 
 
 def test_no_samples_are_refused(tmp_path):

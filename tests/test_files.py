@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from pnet_tf import files
 from pnet_tf.errors import InputError
 from pnet_tf.files import held, put_in_place, require_space, temporary_beside, write_arrays, write_whole
 
@@ -116,3 +117,39 @@ def test_a_folder_is_held_by_one_and_free_again_when_that_one_ends(tmp_path):
             pass
     with held(tmp_path, taken=""):
         pass
+
+
+# --- reading
+
+
+@pytest.mark.parametrize("read", [files.read_small, files.open_regular])
+def test_what_has_no_end_is_not_read(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("fifo", "zero"):
+        with pytest.raises((InputError, OSError), match="not a regular file"):
+            read(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none")
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+
+
+def test_a_small_file_is_read_up_to_its_limit_over_links(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("a")
+    assert files.read_small(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(InputError, match="a: larger than 0 MiB, no such file is"):
+        files.read_small(tmp_path / "a", 4)
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match="sparse: larger than 64 MiB"):
+        files.read_small(tmp_path / "sparse")
+
+
+def test_reading_up_to_a_number_takes_memory_for_what_is_there(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(3 * 2**20))
+    with files.open_regular(tmp_path / "a") as file:
+        assert len(files.read_up_to(file, 2**20 + 1)) == 2**20 + 1
+        assert len(files.read_up_to(file, 2**50)) == 2**21 - 1
+        assert files.read_up_to(file, 2**50) == b""

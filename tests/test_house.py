@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pnet_tf"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
-SCORE = {"errors", "limits", "spec", "remote", "score*"}
+SCORE = {"errors", "limits", "spec", "remote", "files", "score*"}
 CORPUS = {"instruments", "corpus", "musicnet*", "own_pairs", "inert_pickle"}
 SHARDS = {"records", "shard_set", "splits", "files"}
 RUN = {"run_folder", "checkpoint", "schedule", "settings", "files"}
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "remote": {"errors"},
     "limits": {"errors"},
     "files": {"errors", "remote"},
-    "spec": {"errors", "remote"},
+    "spec": {"errors", "remote", "files"},
     "command": {"errors"},
     "instruments": set(),
     "score*": SCORE,

@@ -77,12 +77,18 @@ def test_what_is_no_length_is_wrong_usage(flag):
         limits.of_flags(flags_of(flag))
 
 
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "1e308", "1000001"])
+def test_what_is_no_time_to_read_is_wrong_usage(seconds):
+    with pytest.raises(UsageError, match="expected seconds, above 0 and at most 1000000"):
+        limits.of_flags(flags_of(f"--max_reading_sec={seconds}"))
+
+
 # --- scores
 
 
 def test_a_score_of_five_hours_needs_a_flag(tmp_path, capsys):
     path = csv(tmp_path / "long.csv", (0, 1, 60), (5 * 3600 - 1, 5 * 3600, 62))
-    assert "ends after 5.0 hours, the limit is 4 (cut it in pieces, or raise --max_hours)" in perform(path, capsys)
+    assert "/long.csv: ends after 5.0 hours, the limit is 4 (cut it in pieces, or raise --max_hours)" in perform(path, capsys)
     assert "none: no such folder" in perform(path, capsys, "--max_hours=6")
 
 

@@ -1,5 +1,6 @@
 """A source is told by its content; what cannot be used is said with the layout expected."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -106,3 +107,9 @@ def test_the_test_ids_are_the_official_ten():
 def test_it_imports_without_tensorflow():
     code = "import sys, pnet_tf.musicnet; sys.exit(bool({'tensorflow', 'intervaltree', 'librosa'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo.tar.gz")
+    with pytest.raises(InputError, match=r"fifo\.tar\.gz: not a regular file"):
+        musicnet.open_corpus(tmp_path / "fifo.tar.gz", "violin")

@@ -141,3 +141,12 @@ def test_a_run_that_was_killed_before_it_had_begun_begins_again(left, tmp_path):
     start_run(run, flag_text="--seed=0\n")
     assert open_run(run.folder) == run
     assert not list(run.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["run.json", "model_config.json", "feature_spec.json"])
+def test_a_device_in_the_place_of_a_file_is_not_read(name, tmp_path):
+    start_run(run_in(tmp_path / "a"), flag_text="")
+    (tmp_path / "a" / name).unlink()
+    (tmp_path / "a" / name).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=f"{name}: not a regular file"):
+        open_run(tmp_path / "a")

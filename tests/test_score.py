@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from absl import logging
 
 from pnet_tf import limits
-from pnet_tf.score import Note, ScoreError, read_score, scale_tempo, score_from_notes, transpose
+from pnet_tf.score import Note, ScoreError, read_labels, read_score, scale_tempo, score_from_notes, transpose
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 MIDI = bytes.fromhex("4d546864000000060000000101e0 4d54726b0000000d 00903c50 8740803c00 00ff2f00")
@@ -182,3 +183,16 @@ def test_examples_can_be_read(file, part, lowest, highest):
     assert all(lowest <= note.pitch <= highest for note in score.notes)
     assert score.bars_sec[0] == 0
     assert len(score.bars_sec) > 7
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo.mid")
+    for read in (read_score, read_labels):
+        with pytest.raises(ScoreError, match=r"fifo\.mid: .*not a regular file"):
+            read(tmp_path / "fifo.mid")
+
+
+def test_a_limit_of_many_notes_costs_a_small_file_no_memory(tmp_path):
+    (tmp_path / "a.mid").write_bytes(MIDI)
+    with limits.raised_to(limits.Limits(notes=10**9)):
+        assert read_score(tmp_path / "a.mid").n_notes

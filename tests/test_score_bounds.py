@@ -58,3 +58,8 @@ def test_a_thread_reads_too_without_a_bound_on_its_time():
 def test_larger_files_may_take_more():
     with limits.raised_to(limits.Limits(reading_sec=0.001)), bounded(1 << 30, "a.xml"):
         sum(range(1_000_000))
+
+
+def test_the_longest_time_and_the_largest_score_make_no_overflow():
+    with limits.raised_to(limits.Limits(reading_sec=1e6)), bounded(2**36, "a.abc"):
+        pass

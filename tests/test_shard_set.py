@@ -243,3 +243,10 @@ def test_more_frames_than_the_shard_can_hold_are_refused(folder):
 def test_a_damaged_spec_is_named(folder):
     (folder / "feature_spec.json").write_text("{")
     assert refusal(folder).startswith(f"{folder / 'feature_spec.json'}: not a feature spec")
+
+
+@pytest.mark.parametrize("name", ["feature_spec.json", "manifest.json", "COMPLETED"])
+def test_a_device_in_the_place_of_a_file_is_not_read(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    assert refusal(folder).startswith(f"{folder / name}: not a regular file")

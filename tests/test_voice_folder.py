@@ -366,3 +366,11 @@ def test_each_shipped_voice_can_be_opened():
         assert (folder / "README.md").exists()
         assert (folder / "LICENSE.md").read_text() in [path.read_text() for path in (ROOT / "LICENSES").glob("*.md")]
         assert facts["noise_floor"] and facts["ceiling"]
+
+
+@pytest.mark.parametrize("name", ["voice.json", "model_config.json", "feature_spec.json", "weights.npz"])
+def test_a_device_in_the_place_of_a_file_is_not_read(name, folder):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=f"{name}: .*not a regular file"):
+        open_all(folder)
