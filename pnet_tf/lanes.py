@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -126,12 +127,25 @@ def _result_of(future: concurrent.futures.Future) -> tuple[Result | InputError, 
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """Lets signals that stop wait; a process begun meanwhile inherits that, until `_begin_worker` lets them in."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    """Lets signals that stop wait: half a worker begun would stay, or die of what it was not told.
+
+    A process begun meanwhile inherits that, until `_begin_worker` lets them in. The mask is this thread's alone, and
+    Python's handlers run in the main thread whichever thread got the signal: so they are held back too.
+    """
+    came: list[int] = []
+    handlers = {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _STOPPING:
+                handlers[number] = signal.signal(number, lambda number, frame: came.append(number))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _begin_worker(parent: int, module: str, set_up: str) -> None:
