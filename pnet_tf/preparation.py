@@ -1,14 +1,11 @@
 """A whole corpus to a shard set: what is done already, what is left, in which worker, and what marks the end."""
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import hashlib
 import json
 import pathlib
-import signal
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,8 +31,6 @@ from pnet_tf.spec import FeatureSpec, require_same
 
 _PLAN_NAME = "preparation.json"
 _LEFT_OUT_NAME = "left_out.json"
-# Linux: which signal a process gets when its parent dies (linux/prctl.h).
-_PR_SET_PDEATHSIG = 1
 _SCRATCH_PREFIX = ".scratch-"
 # What a run that was stopped in its first moment leaves behind.
 _FIRST_FILES = {_PLAN_NAME, f".{_PLAN_NAME}.partial", f".{spec_room.FILE_NAME}.partial"}
@@ -239,9 +234,7 @@ def _job(plan: Plan, recording: Recording, *, made_from: str) -> preparer.Job:
 
 
 def _set_up_worker() -> None:
-    """In a worker: the workers share the cores, so each computes on one; none outlives the process that began it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """In a worker: the workers share the cores, so each computes on one."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -8,6 +8,7 @@ beside name.mid, name.musicxml or name.csv). A preparation that was stopped goes
 Source and out may be URLs (gs://, s3://, hdfs://), and --runner prepares on a cluster, with Apache Beam.
 """
 
+import contextlib
 import errno
 import math
 import os
@@ -114,8 +115,10 @@ def main(flags: absl_flags.FlagValues) -> None:
             raise UsageError(f"--{name}={flags[name].value!r} names no file or folder")
     instrument = corpus.require_instrument(flags.instrument)
     runner, options = _runner(flags)
+    # A runner's own processes and threads may not let go: there SIGTERM ends this one on the spot.
+    ending = command.unwinding_on_sigterm() if runner is None else contextlib.nullcontext()
     try:
-        with limits.raised_to(limits.of_flags(flags)):
+        with ending, limits.raised_to(limits.of_flags(flags)):
             _prepare(flags, instrument, runner, options)
     except RemoteError as error:
         raise InputError(f"{error.filename}: {error.strerror}; see whether that place can be reached from here") from error

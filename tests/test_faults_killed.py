@@ -34,9 +34,9 @@ def prepares(tiny_corpus, place):
     return ["--instrument=violin", f"--source={tiny_corpus}", f"--out={place / 'set'}", *windows]
 
 
-def begin(*flags):
+def begin(*flags, **options):
     line = [sys.executable, "-m", "pnet_tf.prepare", *flags]
-    return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
 
 
 def workers_of(pid):
@@ -153,6 +153,43 @@ def test_a_killed_performance_leaves_what_was_there(tiny_voice, place, tmp_path,
         assert writer.run(0) == "0" and soundfile.info(out).frames == n_samples
     assert n_faults >= 4
     record_property("faults", n_faults)
+
+
+def family_of(pid):
+    """A process and all that it began, watchers included."""
+    return [pid, *(one for child in children_of(pid) for one in family_of(child))]
+
+
+def is_running(pid):
+    """Whether there is such a process that has not ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.parametrize("how", ["killed", "terminated", "interrupted"])
+@pytest.mark.parametrize("after_sec", [0.0, 1.5, 4.0, None])
+def test_a_stopped_preparation_leaves_no_process_and_says_one_line(how, after_sec, prepares, place, record_property):
+    """So many seconds after its workers began, or when they write: while they start, import TensorFlow, work."""
+    with begin(*prepares, "--workers=2", start_new_session=True) as process:
+        wait_for(lambda: workers_of(process.pid)[1:])
+        if after_sec is None:
+            wait_for(lambda: list((place / "set").glob(".*.partial")))
+        time.sleep(after_sec or 0)
+        family = family_of(process.pid)
+        if how == "interrupted":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    wait_for(lambda: not any(is_running(pid) for pid in family))
+    assert len(family) >= 4
+    if how != "killed":
+        assert process.returncode == {"terminated": 143, "interrupted": 130}[how]
+        assert "Traceback" not in said
+        assert [line for line in said.splitlines() if "prepare:" in line] == [f"prepare: {how}"]
+        assert not [path.name for path in (place / "set").glob(".scratch-*")]
+    record_property("faults", 1)
 
 
 def test_two_preparations_into_one_folder_at_once(prepares, place, tiny_shards, record_property):

@@ -4,6 +4,9 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -23,6 +26,15 @@ def note_set_up():
 def work(task):
     if task == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if task == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if task == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+    if task == "linger":
+        try:
+            time.sleep(60)
+        finally:
+            (pathlib.Path(os.environ["NOTED_IN"]) / "unwound").touch()
     if task == "refuse":
         raise InputError("refused")
     if task == "fault":
@@ -50,6 +62,12 @@ def test_a_killed_worker_costs_its_own_task_alone(n_workers):
     assert isinstance(died, lanes.WorkerDiedError)
     assert "died" in str(died)
     assert found == {task: f"{task} done" for task in "abc"}
+
+
+def test_a_terminated_worker_costs_its_own_task_and_ctrl_c_costs_none():
+    found = results_of(["a", "terminate", "interrupt", "b"], 1)
+    assert isinstance(found.pop("terminate"), lanes.WorkerDiedError)
+    assert found == {task: f"{task} done" for task in ("a", "interrupt", "b")}
 
 
 @pytest.mark.parametrize("n_workers", [0, 1])
@@ -97,3 +115,31 @@ def test_a_source_that_breaks_is_not_hidden():
     with pytest.raises(InputError, match="the archive ends here"):
         results_of(tasks(), 2)
     assert multiprocessing.active_children() == []
+
+
+def test_an_interruption_unwinds_what_workers_do_and_waits_for_none(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("NOTED_IN", str(tmp_path))
+
+    def tasks():
+        yield from ["a", "linger"]
+        time.sleep(2)
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        results_of(tasks(), 3)
+    assert time.monotonic() - began < 30 and (tmp_path / "unwound").exists()
+    assert multiprocessing.active_children() == [] and capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_a_worker_ends_with_the_process_that_began_it_or_at_once_if_that_is_gone():
+    program = (
+        "import ctypes, os, sys; from pnet_tf import lanes; lanes.end_with(os.getppid() + int(sys.argv[1])); "
+        "got = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(got)); print(got.value)"
+    )
+    tied, late = (
+        subprocess.run([sys.executable, "-c", program, more], capture_output=True, text=True, check=False) for more in "01"
+    )
+    assert int(tied.stdout) == signal.SIGKILL
+    assert (late.returncode, late.stdout) == (1, "")

@@ -6,7 +6,6 @@ import pytest
 import small_corpus
 from test_preparation import prepare, recordings, source, stop_after  # noqa: F401  (fixtures)
 
-from pnet_tf import preparation
 from pnet_tf.errors import InputError
 from pnet_tf.files import held
 from pnet_tf.shard_set import open_shard_set
@@ -78,22 +77,6 @@ def test_other_limits_for_labels_count_as_a_change(source, out, monkeypatch):  #
     begun = stop_after(monkeypatch, 99)
     prepare(source, out, max_bad_labels=0.5)
     assert sorted(begun) == ["10", "20", "30", "40"]
-
-
-def test_workers_end_with_the_process_that_began_them():
-    """The signal is asked for in each worker; asked for here it is only set and read back."""
-    import ctypes
-    import signal
-    import subprocess
-    import sys
-
-    program = (
-        "import ctypes; from pnet_tf import preparation; preparation._set_up_worker(); "
-        "got = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(got)); print(got.value)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == signal.SIGKILL
-    assert preparation._PR_SET_PDEATHSIG == 1 and ctypes
 
 
 def test_two_preparations_in_one_folder_at_once_are_refused(source, tmp_path):  # noqa: F811
