@@ -65,7 +65,7 @@ test-slow: $(STAMP)
 	$(PY) -m pytest -q -m slow $(PYTEST_ARGS)
 
 # Readers get ATTACK_SEC seconds in all; the tests marked attack as long as they take. The full run goes on where it stopped.
-ATTACK_SEC ?= 420
+ATTACK_SEC ?= 330
 ATHERIS := $(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-attack.txt \
 	|| echo "no atheris for this machine: readers are attacked without the guidance of coverage" >&2
 
