@@ -167,8 +167,10 @@ def is_running(pid):
     return False
 
 
-@pytest.mark.parametrize("how", ["killed", "terminated", "interrupted"])
-@pytest.mark.parametrize("after_sec", [0.0, 1.5, 4.0, None])
+@pytest.mark.parametrize(
+    ("how", "after_sec"),
+    [("killed", 1.5), ("killed", 4.0), ("terminated", 0.0), ("terminated", 4.0), ("interrupted", 1.5), ("interrupted", None)],
+)
 def test_a_stopped_preparation_leaves_no_process_and_says_one_line(how, after_sec, prepares, place, record_property):
     """So many seconds after its workers began, or when they write: while they start, import TensorFlow, work."""
     with begin(*prepares, "--workers=2", start_new_session=True) as process:
