@@ -1,6 +1,7 @@
 """Processes that are killed while they work, and two that work in one place: docs/reliability.md."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -36,6 +37,8 @@ def prepares(tiny_corpus, place):
 
 def begin(*flags, **options):
     line = [sys.executable, "-m", "pnet_tf.prepare", *flags]
+    # Shells start what runs in the background with SIGINT ignored, and whoever runs these tests may be there.
+    options |= {"preexec_fn": functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)}
     return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
 
 
