@@ -188,7 +188,7 @@ def test_a_stopped_preparation_leaves_no_process_and_says_one_line(how, after_se
             process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGTERM)
         _, said = process.communicate(timeout=20)
     wait_for(lambda: not any(is_running(pid) for pid in family))
-    assert len(family) >= 4
+    assert len(family) >= 3  # after some seconds a worker may have done all that there was
     if how != "killed":
         assert process.returncode == {"terminated": 143, "interrupted": 130}[how]
         assert "Traceback" not in said
