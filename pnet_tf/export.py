@@ -5,7 +5,6 @@ import errno
 import functools
 import json
 import logging
-import math
 import os
 import pathlib
 import re
@@ -37,11 +36,7 @@ class ExportedVoice(tf.Module):
     def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, facts: Mapping[str, Any]) -> None:
         super().__init__(name="voice")
         self._spec = spec
-        # [bins], or [1] where they are not known.
-        self._levels = {
-            "noise_floor": tf.constant(facts.get("noise_floor") or [0.0], tf.float32),
-            "ceiling": tf.constant(facts.get("ceiling") or [math.inf], tf.float32),
-        }
+        self._levels = hiss_gate.levels(facts.get("noise_floor"), facts.get("ceiling"))
         # Behind a function, or TensorFlow would follow the model too and write every weight twice.
         self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]

@@ -8,6 +8,7 @@ after the last note to `LEAD_SEC` before the next, the sound fades out: the netw
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -49,6 +50,13 @@ def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
         since = tf.minimum(since, earlier + float(step))
         step *= 2
     return since
+
+
+def levels(noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None) -> dict[str, tf.Tensor]:
+    """What a voice knows of its recordings' levels, [bins] or None, as `gate` takes it: float32 [bins], or [1] of no bound."""
+    return {
+        "noise_floor": tf.constant(noise_floor or [0.0], tf.float32), "ceiling": tf.constant(ceiling or [math.inf], tf.float32)
+    }
 
 
 def gate(

@@ -4,7 +4,6 @@ import collections
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from pnet_tf import limits
 from pnet_tf.audio_file import AUDIO_SUFFIXES
 from pnet_tf.corpus import (
     NO_AUDIO,
@@ -17,9 +16,8 @@ from pnet_tf.corpus import (
     require_known,
     warn_left_out,
 )
-from pnet_tf.errors import InputError
-from pnet_tf.files import open_regular, read_up_to
 from pnet_tf.remote import AnyPath, path_of
+from pnet_tf.score import read_label_file
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -100,19 +98,3 @@ def files_by_stem(
         if files.setdefault(path.stem, path) != path:
             more.append(path)
     return files, more
-
-
-def read_label_file(path: AnyPath) -> bytes:
-    """The content of a label file.
-
-    Raises:
-      InputError: it cannot be read, or is too large.
-    """
-    try:
-        with open_regular(path) as file:
-            data = read_up_to(file, limits.current().file_bytes + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the label file ({error.strerror})") from error
-    if len(data) > (most := limits.current().file_bytes):
-        raise InputError(f"{path}: larger than {most >> 20} MiB, no label file is (--max_notes raises the limit)")
-    return data

@@ -23,9 +23,9 @@ from pnet_tf.corpus import (
     warn_left_out,
 )
 from pnet_tf.errors import InputError
-from pnet_tf.musicnet_folder import files_by_stem, read_label_file
+from pnet_tf.musicnet_folder import files_by_stem
 from pnet_tf.remote import AnyPath
-from pnet_tf.score import Score, read_labels, read_score
+from pnet_tf.score import Score, read_label_file, read_labels, read_score
 
 # Label files come first: they say when each note really sounds.
 SCORE_SUFFIXES = (".csv", ".mid", ".midi", ".musicxml", ".mxl", ".xml")

@@ -103,10 +103,10 @@ class Piece:
             spec, iterations=settings.iterations, seed=settings.seed, phase_start=settings.phase_start
         )
         gain, first = self._rest_gain(), 0
-        levels = [np.array(row, np.float32) for row in (self._voice.noise_floor or [0.0], self._voice.ceiling or [np.inf])]
+        levels = hiss_gate.levels(self._voice.noise_floor, self._voice.ceiling)
         for drawn in self.log_power():
             frames = slice(first, first + len(drawn))
-            log_power = _gated(drawn[None], gain[None, frames], *levels).numpy()[0]
+            log_power = _gated(drawn[None], gain[None, frames], **levels).numpy()[0]
             pianoroll = roll.rolls_from_frames(self._notes, spec, start_frame=first, n_frames=len(drawn)).pianoroll
             yield Performance(inverter.add(log_power), log_power, pianoroll)
             first += len(drawn)

@@ -13,10 +13,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from pnet_tf import spec as spec_room
 from pnet_tf import voice_folder
 from pnet_tf.errors import InputError
+from pnet_tf.files import read_small
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.voice_folder import VOICE_NAME, WEIGHTS_NAME
+from pnet_tf.voice_folder import GRAPH_NAME, VOICE_NAME, WEIGHTS_NAME
 
-_GRAPH_NAME = "saved_model.pb"
 _REASON_CHARACTERS = 200
 # Weights lie beside the graph; ours has half a MiB.
 _MOST_BYTES = 256 * 2**20
@@ -82,7 +82,7 @@ def open_voice(folder: pathlib.Path) -> Voice:
       InputError: it is neither, it is not one of ours, or it is damaged.
     """
     folder = pathlib.Path(folder)
-    if (folder / _GRAPH_NAME).exists():
+    if (folder / GRAPH_NAME).exists():
         return _open_savedmodel(folder)
     if voice_folder.is_voice_folder(folder):
         return _open_folder(folder)
@@ -141,7 +141,7 @@ def _require_only_numbers(folder: pathlib.Path) -> None:
     """
     saved = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString(_read_graph(folder / _GRAPH_NAME))
+        saved.ParseFromString(read_small(folder / GRAPH_NAME, _MOST_BYTES))
     except (OSError, DecodeError) as error:
         raise InputError(f"{folder}: damaged SavedModel ({error}); export it again") from error
     if not saved.meta_graphs:
@@ -156,13 +156,6 @@ def _require_only_numbers(folder: pathlib.Path) -> None:
             f"{folder}: holds the operation {operation}, which draws no sound: a SavedModel is a program, get one from "
             "somebody you trust, or a voice folder, which is none"
         )
-
-
-def _read_graph(path: pathlib.Path) -> bytes:
-    """A regular file of at most `_MOST_BYTES`; raises OSError where it is none."""
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise OSError(f"{path.name} is no regular file of at most {_MOST_BYTES >> 20} MiB")
-    return path.read_bytes()
 
 
 def _not_computing(function: Any) -> Iterator[str]:

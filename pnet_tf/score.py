@@ -17,6 +17,7 @@ from pnet_tf.score_labels import (
     choose_instrument,
     instrument_name,
     label_instruments,
+    read_label_file,
     read_labels,
     score_from_labels,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "ScoreError",
     "instrument_name",
     "label_instruments",
+    "read_label_file",
     "read_labels",
     "read_score",
     "scale_tempo",

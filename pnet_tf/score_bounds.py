@@ -1,8 +1,8 @@
 """Bounds on what a library may take while it reads a score: CPU time and memory, in proportion to the size of the file."""
 
 import contextlib
+import mmap
 import pathlib
-import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,8 @@ class _TooLong(BaseException):
 def bounded(n_bytes: int, where: str) -> Iterator[None]:
     """Ends what is done inside when it takes far more CPU time or memory than a score of this size can need.
 
-    Time is only bounded in the main thread, which alone gets signals; memory where the system has a limit for it.
+    Time is only bounded in the main thread, which alone gets signals, and where there is a timer of CPU time; memory where the
+    system says how much there is.
 
     Args:
       n_bytes: size of the score.
@@ -60,7 +61,7 @@ def _cpu_time(seconds: float) -> Iterator[None]:
         """Ends what is being done."""
         raise _TooLong
 
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGPROF"):
         yield
         return
     handler = signal.signal(signal.SIGPROF, stop)
@@ -75,10 +76,12 @@ def _cpu_time(seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _memory(n_bytes: int) -> Iterator[None]:
     """Lets the process take so much more memory than it has, and no more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if (now := _address_space()) is None:
         yield
         return
+    import resource  # where there is /proc there is this
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = min(limit for limit in (now + n_bytes, soft, hard) if limit != resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
@@ -93,4 +96,4 @@ def _address_space() -> int | None:
         pages = pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
     except OSError:
         return None
-    return int(pages) * resource.getpagesize()
+    return int(pages) * mmap.PAGESIZE

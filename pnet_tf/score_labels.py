@@ -37,6 +37,18 @@ def read_labels(path: AnyPath | str, *, sample_rate_hz: int | None = None, instr
       ScoreError: the file cannot be read, a line is wrong, or no note is left.
     """
     path = path_of(path)
+    data = read_label_file(path)
+    return score_from_labels(
+        data, name=path.stem, where=str(path), sample_rate_hz=sample_rate_hz, instrument=instrument
+    )
+
+
+def read_label_file(path: AnyPath) -> bytes:
+    """The content of a label file.
+
+    Raises:
+      ScoreError: it cannot be read, or is too large.
+    """
     try:
         with open_regular(path) as file:
             data = read_up_to(file, limits.current().file_bytes + 1)
@@ -44,9 +56,7 @@ def read_labels(path: AnyPath | str, *, sample_rate_hz: int | None = None, instr
         raise ScoreError(f"{path}: cannot read the label file ({error.strerror})") from error
     if len(data) > (most := limits.current().file_bytes):
         raise ScoreError(f"{path}: larger than {most >> 20} MiB, no label file is (--max_notes raises the limit)")
-    return score_from_labels(
-        data, name=path.stem, where=str(path), sample_rate_hz=sample_rate_hz, instrument=instrument
-    )
+    return data
 
 
 def score_from_labels(

@@ -75,7 +75,7 @@ def _keep_terms(settings: Settings) -> None:
         return
     theirs = find_voice(settings.init_from) / LICENSE_NAME
     if theirs.is_file():
-        write_whole(ours, read_small(theirs).decode("utf-8"))
+        write_whole(ours, read_small(theirs).decode("utf-8", "replace"))
 
 
 def _run_of(settings: Settings, shards: ShardSet, plan: dataset.WindowPlan) -> Run:

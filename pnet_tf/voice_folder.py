@@ -27,6 +27,7 @@ VOICE_NAME = "voice.json"
 WEIGHTS_NAME = "weights.npz"
 LICENSE_NAME = "LICENSE.md"
 CARD_NAME = "README.md"
+GRAPH_NAME = "saved_model.pb"
 SHIPPED = pathlib.Path(__file__).parent / "voices"
 _FORMAT_VERSION = 1
 # Whose digest is in voice.json, and under which name. A config without its norm, or another spec, fits the same weights.
@@ -34,7 +35,7 @@ _SEALED = {
     WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
 }
 # What a voice folder, a SavedModel and a run folder are known by.
-_MARKS = (VOICE_NAME, WEIGHTS_NAME, "saved_model.pb", "run.json")
+_MARKS = (VOICE_NAME, WEIGHTS_NAME, GRAPH_NAME, "run.json")
 _FACTS_KEY = "facts_sha256"
 _MAX_LUFS = 200
 _LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30

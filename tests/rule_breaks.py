@@ -314,7 +314,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                "hiss_gate::notes_are_left_as_they_are"),
         _break("hiss_gate", "closing = 1 - (since", "closing = 2 - 0 * (since",
                "hiss_gate::a_rest_fades_out_and_the_next_note_finds_the_gate_open"),
-        _break("render", "gain[None, frames], *levels)", "gain[None, frames], [0.0], levels[1])",
+        _break("render", "gain[None, frames], **levels)", "gain[None, frames], [0.0], levels['ceiling'])",
                "render::the_noise_of_the_voices_recordings_sounds_while_notes_do"),
     ),
     "a file has the loudness that was asked for": (

@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"} | RUN,
     "export_command": {"errors", "command", "export"},
     "voice_folder": {"errors", "spec", "unet", "files"},
-    "savedmodel": {"errors", "spec", "voice_folder"},
+    "savedmodel": {"errors", "files", "spec", "voice_folder"},
     "render": SCORE | {"roll", "savedmodel", "windows", "hiss_gate", "inversion", "griffin_lim"},
     "panels": {"spec"},
     "picture": SCORE | {"panels"},

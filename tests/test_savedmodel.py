@@ -185,5 +185,5 @@ def test_a_graph_that_never_ends_is_one_line(tiny_model, tmp_path):
     copied = shutil.copytree(tiny_model, tmp_path / "model")
     (copied / "saved_model.pb").unlink()
     (copied / "saved_model.pb").symlink_to("/dev/zero")
-    with pytest.raises(InputError, match="saved_model.pb is no regular file"):
+    with pytest.raises(InputError, match="saved_model.pb: not a regular file"):
         open_voice(copied)

@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from pnet_tf import unet, voice_folder
+from pnet_tf import run_folder, unet, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.unet import ModelConfig
@@ -323,8 +323,10 @@ def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "oboe").mkdir()  # recordings, say
     assert voice_folder.find_voice("oboe") == tmp_path / "voices" / "oboe"
-    shutil.copy(whole / "voice.json", tmp_path / "oboe")
-    assert voice_folder.find_voice("oboe") == pathlib.Path("oboe")
+    for mark in ("voice.json", "weights.npz", "saved_model.pb", run_folder.RUN_NAME):
+        (tmp_path / "oboe" / mark).touch()
+        assert voice_folder.find_voice("oboe") == pathlib.Path("oboe")
+        (tmp_path / "oboe" / mark).unlink()
     shutil.rmtree(tmp_path / "oboe")
     for name in ("viola", "../voices/oboe", str(whole / "voice.json")):
         with pytest.raises(InputError, match=r"no such folder, and no voice of that name is shipped \(oboe\)"):
