@@ -37,6 +37,8 @@ _BLOCK_SAMPLES = 1 << 20
 # Of recordings; the delay of the resampler is found with as many samples as a rate has in 100 ms.
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1000, 768_000
 _WAV_DATA_CUT = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+# Integers of 32 bits written as floats without scaling: beyond that a sample is damaged, and alone would set the level of all.
+_HIGHEST_SAMPLE = 2.0**31
 # Programs that write into a pipe cannot know the length and leave the largest 32-bit sizes in the header.
 _WAV_LENGTH_UNKNOWN = 0xFFFF0000
 _OGG_LONGEST_PAGE = 65307
@@ -196,8 +198,11 @@ def _checked_blocks(path: pathlib.Path, file: soundfile.SoundFile) -> Iterator[n
     n_read = 0
     while len(block := _read_block(path, file)):
         n_read += len(block)
-        if not np.isfinite(np.sum(block, dtype=np.float64)):
+        peak = float(max(-np.min(block), np.max(block)))
+        if not math.isfinite(peak):
             raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export the file again")
+        if peak > _HIGHEST_SAMPLE:
+            raise AudioError(f"{path}: holds a sample of {peak:.3g}, where full scale is 1; export the file again")
         yield block
     _require_complete(path, file, n_read)
     if n_read == 0:

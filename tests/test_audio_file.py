@@ -228,6 +228,17 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path, value):
     assert "no numbers" in refused(written(tmp_path / "a.wav", samples, subtype="FLOAT"))
 
 
+@pytest.mark.parametrize(("sample", "taken"), [(2.0**31, True), (-(2.0**31), True), (2.0**33, False), (-3e38, False)])
+def test_one_absurd_sample_does_not_set_the_level_of_a_recording(tmp_path, sample, taken):
+    samples = np.zeros(1000, np.float32)
+    samples[500] = sample
+    path = written(tmp_path / "a.wav", samples, subtype="FLOAT")
+    if taken:  # what 32-bit integers become that are written as floats without scaling
+        assert audio_file.read_waveform(path, SPEC)[500] == np.float32(sample)
+    else:
+        assert f"holds a sample of {abs(sample):.3g}" in refused(path)
+
+
 # --- what is imported
 
 
