@@ -95,9 +95,10 @@ MAY_IMPORT = {
     "panels": {"spec"},
     "picture": SCORE | {"panels"},
     "window_picture": {"spec", "panels"},
+    "example_scores": {"errors"},
     "perform*": SCORE
     | {"instruments", "wav_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
-    | {"command", "perform*", "voice_folder"},
+    | {"command", "perform*", "voice_folder", "example_scores"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
