@@ -115,7 +115,7 @@ def _parse_loudness(text: str) -> float | None:
 
 def console() -> None:
     """`pnet-perform`."""
-    sys.exit(command.run(define_flags, main))
+    sys.exit(command.run(define_flags, main, lighter_extra="play"))
 
 
 if __name__ == "__main__":
