@@ -79,6 +79,8 @@ def test_the_version_is_in_one_place_and_what_repeats_it_agrees():
     assert first[1] == pnet_tf.__version__
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert cited[1] == pnet_tf.__version__
+    installed = re.findall(r"pnet_tf-([\d.]+)-py3", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert set(installed) == {pnet_tf.__version__}
 
 
 # --- built: slow
