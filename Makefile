@@ -1,4 +1,4 @@
-# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make lint | make clean
+# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make lint | make package | make clean
 # Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
 
 VENV := .venv
@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo demo-train test test-slow attack attack-full lint clean
+.PHONY: help demo demo-train test test-slow attack attack-full lint package clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -79,6 +79,17 @@ attack-full: $(STAMP)
 
 lint: $(STAMP)
 	$(PY) -m ruff check pnet_tf tests tools
+
+# Wheel and sdist, by the tools that upload them; in an environment of their own, so that .venv stays the pinned one.
+package: $(STAMP)
+	rm -rf dist work/package
+	$(PY) -m venv work/package
+	work/package/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-package.txt
+	work/package/bin/python -m build --outdir dist
+	work/package/bin/python -m twine check --strict dist/*
+	work/package/bin/cffconvert --validate
+	rm -rf work/package
+	@ls -l dist
 
 clean:
 	rm -rf work/demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

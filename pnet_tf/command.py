@@ -2,6 +2,7 @@
 
 Exit codes: 0 success and `--help`; 2 wrong usage; 1 a wrong file, a full disk or a missing permission; 130 interrupted;
 143 terminated.
+A package that is not installed and that an extra of this one brings is one line too, with exit code 1.
 Anything else that is raised is a fault of this program and keeps its traceback.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 from absl import flags as absl_flags
 from absl import logging as absl_logging
 
+from pnet_tf import __version__
 from pnet_tf.errors import InputError, UsageError
 
 _HELP_FLAGS = ("-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--helpshort")
@@ -37,6 +39,9 @@ _KINDS = {
 }
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+# What a plain `pip install` leaves out, by the extra of setup.cfg that brings it.
+_EXTRA_OF = {name: "tf" for name in ("tensorflow", "tensorflow_io", "keras", "librosa", "mir_eval", "intervaltree")}
+_EXTRA_OF |= {"apache_beam": "beam", "grpc": "serving", "google": "serving"}
 _IMPOSSIBLE_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 
@@ -46,6 +51,7 @@ def run(
     argv: Sequence[str] | None = None,
     *,
     allow_positional: bool = False,
+    lighter_extra: str = "",
 ) -> int:
     """Parses the flags of one command, calls its `main` and turns what happens into an exit code.
 
@@ -55,6 +61,7 @@ def run(
         `allow_positional`. The first paragraph of its module's docstring is the command's description in `--help`.
       argv: the arguments without the program's name; those of this process if None.
       allow_positional: whether the command takes arguments that are no flags.
+      lighter_extra: an extra of the package that does for this command where TensorFlow is not installed.
 
     Returns:
       The exit code; see the module's docstring.
@@ -70,6 +77,9 @@ def run(
     if _asks_for_help(arguments):
         sys.stdout.write(_help_text(flags, main, program, allow_positional=allow_positional))
         return 0
+    if "--version" in _before_dashes(arguments):
+        sys.stdout.write(f"{program} (pnet_tf) {__version__}\n")
+        return 0
     with _logging_to_stderr(program):
         try:
             positional = _parse(flags, arguments)
@@ -83,7 +93,8 @@ def run(
         except Terminated:
             return _fail(program, "terminated", 143)
         except Exception as error:
-            if (reason := _reason_of_the_machine(error)) is None:
+            reason = _what_to_install(error, lighter_extra) or _reason_of_the_machine(error)
+            if reason is None:
                 raise
             return _fail(program, reason, InputError.exit_code)
     return 0
@@ -175,8 +186,11 @@ def _unknown_flag(flags: absl_flags.FlagValues, name: str, arguments: Sequence[s
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:
-    before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return any(argument in _HELP_FLAGS for argument in before_dashes)
+    return any(argument in _HELP_FLAGS for argument in _before_dashes(arguments))
+
+
+def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def _help_text(flags: absl_flags.FlagValues, main: Callable[..., None], program: str, *, allow_positional: bool) -> str:
@@ -185,6 +199,7 @@ def _help_text(flags: absl_flags.FlagValues, main: Callable[..., None], program:
     rows = [_flag_help(flags[name]) for name in flags if flags[name].name == name]
     rows.append(_entry("--flagfile=FILE", "reads further flags from FILE, one a line; what comes later wins"))
     rows.append(_entry("--help", "shows this text"))
+    rows.append(_entry("--version", "shows the version of pnet_tf"))
     usage = f"usage: {program} [--flag=value ...]" + (" ARGUMENT ..." if allow_positional else "")
     return "\n\n".join([textwrap.fill(" ".join(paragraph.split()), _HELP_COLUMNS), usage, "\n".join(rows)]) + "\n"
 
@@ -223,6 +238,17 @@ def _entry(head: str, text: str) -> str:
 
 
 # --- what the machine, not the program, did wrong
+
+
+def _what_to_install(error: Exception, lighter_extra: str) -> str | None:
+    """A message for a package that is not installed, where an extra brings it; None for other errors."""
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing not in _EXTRA_OF:
+        return None
+    asks = f'pip install "pnet_tf[{_EXTRA_OF[missing]}]"'
+    if lighter_extra and missing in ("tensorflow", "keras"):
+        asks = f'pip install "pnet_tf[{lighter_extra}]" for the shipped voices, or {asks} for everything'
+    return f"needs {missing}, which is not installed: {asks}"
 
 
 def _reason_of_the_machine(error: Exception) -> str | None:

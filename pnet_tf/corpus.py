@@ -12,28 +12,14 @@ from typing import Literal
 from absl import logging
 
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.instruments import MUSICNET_IDS
 from pnet_tf.remote import AnyPath
 from pnet_tf.score_labels import label_instruments, score_from_labels
 from pnet_tf.score_notes import Score
 
 Split = Literal["train", "test"]
 
-# MusicNet's ids: General MIDI program + 1.
-INSTRUMENTS: Mapping[str, int] = types.MappingProxyType(
-    {
-        "bassoon": 71,
-        "cello": 43,
-        "clarinet": 72,
-        "contrabass": 44,
-        "flute": 74,
-        "french horn": 61,
-        "harpsichord": 7,
-        "oboe": 69,
-        "piano": 1,
-        "viola": 42,
-        "violin": 41,
-    }
-)
+INSTRUMENTS = MUSICNET_IDS
 
 NOT_PLAYING = "without the instrument"
 NOT_SOLO = "other instruments play too"

@@ -1,8 +1,9 @@
-"""Writes trained weights as a SavedModel that plain TensorFlow loads, without this package, or as a voice folder.
+"""Writes trained weights as a SavedModel that plain TensorFlow loads, without this package, for a server, or as a voice folder.
 
     python tools/export_savedmodel.py --run_dir=runs/violin --out=models/violin
 
-With --format=voice, as a voice folder: its weights are float16.
+With --format=voice, as a voice folder: its weights are float16. With --format=serving, as the next version in the folder that
+TensorFlow Serving is given.
 """
 
 import pathlib
@@ -19,12 +20,15 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "run_dir", None, "Run folder of a training, voice folder, or shipped voice.", flag_values=flags, required=True
     )
-    absl_flags.DEFINE_string("out", None, "Folder to write; must not exist.", flag_values=flags, required=True)
+    absl_flags.DEFINE_string(
+        "out", None, "Folder to write; must not exist, unless it is that of a server.", flag_values=flags, required=True
+    )
     absl_flags.DEFINE_enum(
         "format",
         "savedmodel",
-        ["savedmodel", "voice"],
-        "savedmodel: for TensorFlow, with signatures; voice: a voice folder, for this package.",
+        ["savedmodel", "serving", "voice"],
+        "savedmodel: for TensorFlow, with signatures; serving: a new version in --out, with requests to warm up with, for "
+        "TensorFlow Serving; voice: a voice folder, for this package.",
         flag_values=flags,
     )
 
@@ -37,7 +41,8 @@ def main(flags: absl_flags.FlagValues) -> None:
     """
     from pnet_tf import export  # brings TensorFlow
 
-    write = {"savedmodel": export.export_savedmodel, "voice": export.export_voice}[flags.format]
+    ways = {"savedmodel": export.export_savedmodel, "serving": export.export_served, "voice": export.export_voice}
+    write = ways[flags.format]
     with command.unwinding_on_sigterm():
         folder = write(flags.run_dir, pathlib.Path(flags.out))
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)

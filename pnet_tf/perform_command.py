@@ -19,7 +19,11 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     absl_flags.DEFINE_string("model", None, "A SavedModel, a voice folder, or a shipped voice.", flag_values=flags, required=True)
     absl_flags.DEFINE_multi_string(
-        "score", None, "A score, or a folder of scores; may be given again.", flag_values=flags, required=True
+        "score",
+        None,
+        "A score, a folder of scores, or an example, such as example:greensleeves_violin; may be given again.",
+        flag_values=flags,
+        required=True,
     )
     absl_flags.DEFINE_string("out", None, "The wav to write; a folder for several scores.", flag_values=flags, required=True)
     absl_flags.DEFINE_integer(
@@ -111,7 +115,7 @@ def _parse_loudness(text: str) -> float | None:
 
 def console() -> None:
     """`pnet-perform`."""
-    sys.exit(command.run(define_flags, main))
+    sys.exit(command.run(define_flags, main, lighter_extra="play"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from pnet_tf import score
+from pnet_tf import example_scores, score
 from pnet_tf.errors import InputError, UsageError
 
 
@@ -23,17 +23,18 @@ def plan_tasks(scores: Sequence[str], out: pathlib.Path, plot: pathlib.Path | No
     """What to perform and where it goes.
 
     Args:
-      scores: files and folders.
+      scores: files, folders, and examples as `example_scores.find_score` knows them.
       out: a wav for one file, otherwise a folder.
       plot: a png for one file, otherwise a folder; or None.
 
     Raises:
-      InputError: a folder without scores, no such file (where it is the only one), or two scores of one name.
+      InputError: a folder without scores, no such file (where it is the only one) or example, or two scores of one name.
       UsageError: `out` does not fit the number of scores.
     """
     alone = len(scores) == 1
-    files = [file for text in scores for file in _files_of(pathlib.Path(text), alone=alone)]
-    if alone and not pathlib.Path(scores[0]).is_dir():
+    paths = [example_scores.find_score(text) for text in scores]
+    files = [file for path in paths for file in _files_of(path, alone=alone)]
+    if alone and not paths[0].is_dir():
         if out.is_dir():
             raise UsageError(f"--out={out}: is a folder; name the wav to write")
         if out.suffix.lower() != ".wav":

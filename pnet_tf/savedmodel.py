@@ -76,7 +76,7 @@ def open_voice(folder: pathlib.Path) -> Voice:
     """Opens what `tools/export_savedmodel.py` wrote, in either format.
 
     Args:
-      folder: a SavedModel or a voice folder.
+      folder: a SavedModel, a folder of its versions as TensorFlow Serving wants them (the newest is taken), or a voice folder.
 
     Raises:
       InputError: it is neither, it is not one of ours, or it is damaged.
@@ -86,10 +86,18 @@ def open_voice(folder: pathlib.Path) -> Voice:
         return _open_savedmodel(folder)
     if voice_folder.is_voice_folder(folder):
         return _open_folder(folder)
+    if numbered := versions(folder):
+        return _open_savedmodel(numbered[max(numbered)])
     raise InputError(
         f"{folder}: not a SavedModel (no saved_model.pb), nor a voice folder (no {WEIGHTS_NAME}); make one with "
         "tools/export_savedmodel.py"
     )
+
+
+def versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The SavedModels that lie in a folder, in folders named by a number, by that number."""
+    found = (path.parent for path in folder.glob(f"*/{GRAPH_NAME}"))
+    return {int(path.name): path for path in found if path.name.isascii() and path.name.isdigit()}
 
 
 def _open_folder(folder: pathlib.Path) -> Voice:

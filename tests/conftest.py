@@ -111,3 +111,13 @@ def tiny_model(tiny_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("tiny") / "model"
     assert run_command(export_command, f"--run_dir={tiny_run}", f"--out={out}") == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def tiny_served(tiny_run, tmp_path_factory):
+    """The folder that TensorFlow Serving would be given of `tiny_run`, with its version 1; read it only."""
+    from pnet_tf import export_command
+
+    out = tmp_path_factory.mktemp("tiny") / "served"
+    assert run_command(export_command, "--format=serving", f"--run_dir={tiny_run}", f"--out={out}") == 0
+    return out

@@ -1,6 +1,8 @@
 """Exit codes, one-line messages and help of the wrapper around every command."""
 
+import configparser
 import errno
+import pathlib
 import subprocess
 import sys
 
@@ -8,8 +10,12 @@ import pytest
 from absl import flags as absl_flags
 from absl import logging
 
+import pnet_tf
 from pnet_tf import command
 from pnet_tf.errors import InputError, UsageError
+
+set_up = configparser.ConfigParser()
+set_up.read(pathlib.Path(__file__).resolve().parent.parent / "setup.cfg", encoding="utf-8")
 
 
 class ResourceExhaustedError(Exception):
@@ -82,6 +88,11 @@ def test_help_is_on_stdout_with_every_flag_its_default_and_exit_code_0(capsys, a
     assert "(default: none)" in out
     assert "--flagfile=FILE" in out
     assert "--r=" not in out
+
+
+def test_the_version_is_on_stdout_whatever_else_is_asked_for(capsys):
+    assert run("--steps=0", "--version", main=raises(AssertionError("main ran"))) == 0
+    assert capsys.readouterr() == (f"test_command (pnet_tf) {pnet_tf.__version__}\n", "")
 
 
 def test_help_after_two_dashes_is_an_argument():
@@ -193,6 +204,38 @@ def test_a_missing_permission_is_one_line_and_1(capsys, error):
 
 
 @pytest.mark.parametrize(
+    ("missing", "options", "asks"),
+    [
+        ("tensorflow.python", {}, 'needs tensorflow, which is not installed: pip install "pnet_tf[tf]"'),
+        ("apache_beam", {}, 'needs apache_beam, which is not installed: pip install "pnet_tf[beam]"'),
+        ("keras", {"lighter_extra": "play"}, 'pip install "pnet_tf[play]" for the shipped voices, or pip install "pnet_tf[tf]"'),
+        ("librosa", {"lighter_extra": "play"}, 'needs librosa, which is not installed: pip install "pnet_tf[tf]"'),
+    ],
+)
+def test_a_package_that_an_extra_brings_is_one_line_and_1(capsys, missing, options, asks):
+    error = ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+    code, message = failure(capsys, "--out=x", main=raises(error), **options)
+    assert code == 1 and asks in message
+
+
+def test_every_extra_that_a_message_names_brings_the_package():
+    brought = {
+        requirement.partition(" ")[0].split(">")[0].split("=")[0].replace("-", "_"): extra
+        for extra in set(command._EXTRA_OF.values())
+        for requirement in set_up["options.extras_require"][extra].split("\n")
+    }
+    distribution = {"grpc": "grpcio", "google": "protobuf"}
+    assert {name: brought.get(distribution.get(name, name)) for name in command._EXTRA_OF} == command._EXTRA_OF
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'tensorflow'"), ImportError("x", name="tensorflow")])
+def test_what_is_not_plainly_missing_keeps_its_traceback(error):
+    """A TensorFlow that is there and cannot start, for one."""
+    with pytest.raises(ImportError):
+        run("--out=x", main=raises(error))
+
+
+@pytest.mark.parametrize(
     "error", [ZeroDivisionError("ours"), OSError(errno.EIO, "broken"), ResourceExhaustedError("OOM when allocating")]
 )
 def test_any_other_error_is_ours_and_keeps_its_traceback(error):
@@ -216,6 +259,7 @@ PROGRAM = """
 import sys
 sys.modules["tensorflow"] = None
 from absl import flags as absl_flags, logging
+import pnet_tf
 from pnet_tf import command
 
 def define_flags(flags):

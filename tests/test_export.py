@@ -205,7 +205,7 @@ def test_a_failure_leaves_nothing(failing, tiny_run, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model if failing == "save" else export.os, failing, full)
-    monkeypatch.setattr(export.ExportedVoice, "signatures", lambda self: {})
+    monkeypatch.setattr(export.ExportedVoice, "signatures", lambda self, **options: {})
     with pytest.raises(OSError, match="No space left"):
         export.export_savedmodel(tiny_run, tmp_path / "deep" / "out")
     assert [path.name for path in tmp_path.rglob("*") if path.name != "out"] == ["deep"]

@@ -87,7 +87,12 @@ MAY_IMPORT = {
     "hiss_gate": {"spec"},
     "inversion": {"spec", "stft", "griffin_lim", "xla_start"},
     "voice_level": SCORE | {"roll", "loudness"},
-    "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"} | RUN,
+    "serving_messages": set(),
+    "serving_warm_up": {"spec", "serving_messages"},
+    "serving_client": SCORE | {"command", "example_scores", "mastering", "roll", "serving_messages", "wav_file"},
+    "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"}
+    | {"savedmodel", "serving_warm_up"}
+    | RUN,
     "export_command": {"errors", "command", "export"},
     "voice_folder": {"errors", "spec", "unet", "files"},
     "savedmodel": {"errors", "files", "spec", "voice_folder"},
@@ -95,9 +100,10 @@ MAY_IMPORT = {
     "panels": {"spec"},
     "picture": SCORE | {"panels"},
     "window_picture": {"spec", "panels"},
+    "example_scores": {"errors"},
     "perform*": SCORE
     | {"instruments", "wav_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
-    | {"command", "perform*", "voice_folder"},
+    | {"command", "perform*", "voice_folder", "example_scores"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -121,6 +127,7 @@ LEARNING = [
 WITHOUT_TENSORFLOW = ["errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
+WITHOUT_TENSORFLOW += ["serving_messages", "serving_client", "example_scores"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}

@@ -1,11 +1,27 @@
-"""The ranges by which a performance is warned about."""
+"""The one table of instruments, and what is read from it."""
 
-from pnet_tf import corpus
-from pnet_tf.instruments import RANGES
+from absl import flags as absl_flags
+
+from pnet_tf import corpus, prepare, train
+from pnet_tf.instruments import INSTRUMENTS, MUSICNET_IDS, RANGES
 
 
-def test_every_instrument_of_the_corpus_has_a_range():
-    assert set(corpus.INSTRUMENTS) <= set(RANGES)
+def test_every_instrument_has_an_id_of_its_own_and_a_range_on_the_keyboard():
+    assert len(set(MUSICNET_IDS.values())) == len(INSTRUMENTS)
+    for name, instrument in INSTRUMENTS.items():
+        assert 1 <= instrument.musicnet_id <= 128
+        assert 0 <= instrument.lowest < instrument.highest <= 127
+        assert RANGES[name] == (instrument.lowest, instrument.highest)
+
+
+def test_preparing_and_training_know_those_of_the_table():
+    assert corpus.INSTRUMENTS is MUSICNET_IDS
+    flags = absl_flags.FlagValues()
+    prepare.define_flags(flags)
+    assert ", ".join(INSTRUMENTS) in flags["instrument"].help
+    flags = absl_flags.FlagValues()
+    train.define_flags(flags)
+    assert flags["instrument"].parser.enum_values == sorted(INSTRUMENTS)
 
 
 def test_open_strings_and_lowest_fingerings():

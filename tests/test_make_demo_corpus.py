@@ -85,6 +85,15 @@ def test_the_example_fits_every_instrument(script, instrument):
         assert all(low <= pitch <= high for _, _, pitch in notes)
 
 
+def test_an_instrument_is_given_by_its_name_or_its_id(script, tmp_path):
+    for told in ("viola", "42"):
+        assert command.run(script.define_flags, script.main, [f"--out={tmp_path / told}", f"--instrument={told}"]) == 0
+    pitches = {note.pitch for path in tmp_path.rglob("viola/*/*.csv") for note in read_labels(path, instrument=42).notes}
+    assert 48 <= min(pitches) < 55 and max(pitches) <= 91
+    label = "train_labels/9901.csv"
+    assert (tmp_path / "viola" / label).read_bytes() == (tmp_path / "42" / label).read_bytes()
+
+
 def test_a_missing_folder_name_is_wrong_usage(script, capsys):
     assert command.run(script.define_flags, script.main, []) == 2
     assert "--out is required" in capsys.readouterr().err

@@ -34,6 +34,13 @@ def test_a_folder_becomes_a_folder_of_its_scores_in_order(scores):
     ]
 
 
+def test_an_example_is_a_score_like_others(scores):
+    (task,) = plan_tasks(["example:ode_to_joy_flute"], pathlib.Path("x.wav"), None)
+    assert task.score.name == "ode_to_joy_flute.mid" and task.out == pathlib.Path("x.wav")
+    tasks = plan_tasks(["example:ode_to_joy_flute", str(scores / "b.mid")], pathlib.Path("out"), None)
+    assert [task.out.name for task in tasks] == ["ode_to_joy_flute.wav", "b.wav"]
+
+
 def test_scores_and_folders_mix(scores, tmp_path):
     other = tmp_path / "folder.mid" / "d.mid"
     other.write_text("x")

@@ -21,6 +21,7 @@ MODULES = {
     "tools/download_musicnet.py": "download",
     "tools/export_savedmodel.py": "export_command",
     "tools/perform.py": "perform_command",
+    "tools/serving_client.py": "serving_client",
     "tools/evaluate.py": "evaluate",
     "tools/inspect_shards.py": "inspect_shards",
     "tools/draw_curves.py": "curves",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pnet_tf import checkpoint, export, unet, voice_folder
+from pnet_tf import checkpoint, export, savedmodel, unet, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.savedmodel import Voice, open_voice
 from pnet_tf.spec import FeatureSpec
@@ -55,6 +55,17 @@ def test_a_voice_folder_is_traced_once_whatever_the_lengths(tiny_voice):
     for n_frames, batch in ((16, 1), (40, 2), (50, 1)):
         voice.draw(**rolls_of(n_frames, batch=batch))
     assert voice.draw.experimental_get_tracing_count() == 1
+
+
+def test_of_the_versions_that_a_server_is_given_the_newest_is_opened(tmp_path, monkeypatch):
+    """As numbers, not as text; a folder of another name, or without a model, is none."""
+    monkeypatch.setattr(savedmodel, "_open_savedmodel", lambda folder: folder)
+    for name in ("2", "10", "11", "latest"):
+        (tmp_path / "violin" / name).mkdir(parents=True)
+        if name != "11":
+            (tmp_path / "violin" / name / "saved_model.pb").touch()
+    assert open_voice(tmp_path / "violin") == tmp_path / "violin" / "10"
+    assert open_voice(tmp_path / "violin" / "2") == tmp_path / "violin" / "2"
 
 
 def test_what_is_no_voice_says_so(tmp_path):

@@ -14,11 +14,14 @@ from absl import logging
 
 from pnet_tf import command
 from pnet_tf.errors import InputError
+from pnet_tf.instruments import INSTRUMENTS
 from pnet_tf.score import read_score
 from pnet_tf.spec import FeatureSpec
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
-RANGES = {41: (55, 86), 43: (36, 67), 74: (62, 93)}  # MIDI pitches, by MusicNet's instrument id
+# MIDI pitches, by MusicNet's instrument id: of those that MusicNet has much of, what it has.
+RANGES = {known.musicnet_id: (known.lowest, known.highest) for known in INSTRUMENTS.values()}
+RANGES |= {41: (55, 86), 43: (36, 67), 74: (62, 93)}
 COLUMNS = ("start_time", "end_time", "instrument", "note", "start_beat", "end_beat", "note_value")
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 N_HARMONICS = 20
@@ -28,7 +31,8 @@ Notes = list[tuple[int, int, int]]  # start and end in samples, MIDI pitch
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the command's flags."""
     absl_flags.DEFINE_string("out", None, "folder for the corpus", flag_values=flags, required=True)
-    absl_flags.DEFINE_enum("instrument", "41", list(map(str, RANGES)), "violin, cello or flute", flag_values=flags)
+    names = [*INSTRUMENTS, *map(str, RANGES)]
+    absl_flags.DEFINE_enum("instrument", "violin", names, "a name, or an id of MusicNet", flag_values=flags)
     absl_flags.DEFINE_integer("seed", 0, "another seed composes other etudes", lower_bound=0, flag_values=flags)
 
 
@@ -92,7 +96,9 @@ def _tone(n_samples: int, pitch_hz: float, rng: np.random.Generator, rate_hz: in
 
 def main(flags: absl_flags.FlagValues) -> None:
     """Writes four recordings to learn from and one to test on."""
-    out, instrument, rate_hz = pathlib.Path(flags.out), int(flags.instrument), FeatureSpec().sample_rate_hz
+    out, rate_hz = pathlib.Path(flags.out), FeatureSpec().sample_rate_hz
+    known = INSTRUMENTS.get(flags.instrument)
+    instrument = known.musicnet_id if known else int(flags.instrument)
     for number, split in enumerate(["train"] * 4 + ["test"]):
         n_sec, rng = (12.0 if split == "test" else 30.0), np.random.default_rng([flags.seed, number])
         if number == 3:

@@ -1,0 +1,11 @@
+"""Performs a score with a served voice; see pnet_tf/serving_client.py."""
+
+import pathlib
+import sys
+
+if __name__ == "__main__":
+    # So that it runs from a checkout that is not installed as well.
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    from pnet_tf import serving_client
+
+    serving_client.console()
