@@ -52,10 +52,24 @@ def test_a_command_in_the_documents_has_the_flags_it_is_given(program, names):
     assert set(names) - {"flagfile", "help"} <= set(flags_of(program))
 
 
-def test_flags_in_the_readme_s_tables_exist():
+def tables():
+    """The rows of all tables in the documents that begin with a flag."""
+    for path in DOCUMENTS:
+        yield from re.findall(r"^\| `--.*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_flags_in_tables_of_the_documents_exist():
     everything = {name for program in MODULES for name in flags_of(program)}
-    named = set(re.findall(r"`--(\w+)", README))
-    assert named and named - {"help", "flagfile"} <= everything
+    named = {name for row in tables() for name in re.findall(r"`--(\w+)", row)}
+    assert len(named) > 40
+    assert named <= everything
+
+
+@pytest.mark.parametrize("program", ["pnet_tf.prepare", "pnet_tf.train", "tools/perform.py", "tools/evaluate.py"])
+def test_every_flag_of_a_command_is_in_some_document(program):
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    named = set(re.findall(r"--(\w+)", text))
+    assert set(flags_of(program)) - named == set()
 
 
 def test_a_block_that_no_make_target_runs_says_why():
