@@ -92,13 +92,6 @@ def test_the_demo_performs_with_a_voice_that_is_shipped():
     assert name in voice_folder.shipped()
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_a_document_links_to_exist(path):
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (path.parent / target).exists(), target
-
-
 def test_the_four_arguments_of_the_original_are_flags():
     assert {"instrument", "epochs", "test_every", "experiment"} <= set(flags_of("pnet_tf.train"))
 
