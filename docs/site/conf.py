@@ -59,13 +59,16 @@ PAGES = {
 }
 PAGES = {caption: [f"docs/{name}" for name in names] for caption, names in PAGES.items()}
 PAGES["Voices and scores"] = ["pnet_tf/voices/*/README", "examples/README"]
-PAGES["Terms and rules"] = ["docs/licences", "LICENSES/*", "pnet_tf/voices/*/LICENSE", "CONTRIBUTING", "CHANGELOG"]
+PAGES["Terms and rules"] = ["docs/licences", "LICENSES/*", "CONTRIBUTING", "CHANGELOG"]
+# Copies of those in LICENSES, for whoever has only the package; the cards link to them.
+COPIES = "pnet_tf/voices/*/LICENSE"
 API = re.compile(r"<!-- api: (pnet_tf\.\w+) -->")
+SOUND = re.compile(r'(<a [^>]*href="([^"]+\.ogg)"[^>]*>.*?</a>)', re.DOTALL)
 
 
 def toctrees(found: set[str]) -> str:
     """The contents of the site, of the documents that there are: one hidden toctree a subject, in Markdown."""
-    left = found - {root_doc}
+    left = found - {root_doc} - set(fnmatch.filter(found, COPIES))
     text = ""
     for caption, patterns in {**PAGES, "More": ["*"]}.items():
         names = [name for pattern in patterns for name in fnmatch.filter(sorted(left), pattern)]
@@ -80,6 +83,8 @@ def complete(app: Sphinx, docname: str, source: list[str]) -> None:
     """Adds what a code host has no use for: the contents to the README, the docstrings to the pages of the API."""
     if docname == root_doc:
         source[0] += toctrees(app.env.found_docs)
+    if fnmatch.fnmatchcase(docname, COPIES):
+        source[0] = f"---\norphan: true\n---\n{source[0]}"
     if docname.startswith("docs/api"):
         directive = "```{eval-rst}\n.. automodule:: \\1\n   :members:\n```"
         source[0] = API.sub(directive, source[0])
@@ -90,7 +95,14 @@ def without_fields(app: Sphinx, what: str, name: str, member: object, skip: bool
     return True if (getattr(member, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
+def add_players(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """A link to a sound gets a player beside it."""
+    if "body" in context:
+        context["body"] = SOUND.sub(r'\1 <audio controls preload="none" src="\2"></audio>', context["body"])
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-skip-member", without_fields)
+    app.connect("html-page-context", add_players)
     app.connect("source-read", complete)
