@@ -1,4 +1,5 @@
-# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make lint | make package | make clean
+# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make docs | make test-docs
+# make lint | make package | make clean
 # Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
 
 VENV := .venv
@@ -15,10 +16,10 @@ PYTEST_ARGS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo demo-train test test-slow attack attack-full lint package clean
+.PHONY: help demo demo-train test test-slow attack attack-full docs test-docs linkcheck lint package clean
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # A name on the path is not yet a Python that runs: version managers leave shims that only print an error.
 $(STAMP):
@@ -76,6 +77,20 @@ attack: $(STAMP)
 attack-full: $(STAMP)
 	@$(ATHERIS)
 	$(PY) -m tests.attack --full --seconds=172800 --out=work/attack
+
+# The documentation as a site in build/site, built offline: every warning is an error, as is anything fetched from elsewhere.
+docs: $(STAMP)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --requirement requirements-docs.txt
+	$(PY) -m sphinx -n -W --keep-going -q -b html -c docs/site -d build/doctrees . build/site
+	$(PY) -m tests.docs_site build/site
+
+# The notebook, cell by cell, and a site with a broken link.
+test-docs: docs
+	$(PY) -m pytest -q -m docs $(PYTEST_ARGS)
+
+# Asks every outside address that the documentation names; the only target that needs a network.
+linkcheck: docs
+	$(PY) -m sphinx -q -b linkcheck -c docs/site -d build/doctrees . build/linkcheck
 
 lint: $(STAMP)
 	$(PY) -m ruff check pnet_tf tests tools

@@ -2,17 +2,17 @@
 
 soundfile opens, checks and decodes; tensorflow-io resamples. soundfile has to read every file through in any case: it
 refuses damaged files cleanly where tensorflow-io's native decoders crash or loop. Decoding again with tensorflow-io
-gave the same samples later, measured on 60 s of mono violin (2 CPU cores, soundfile 0.14, tensorflow-io 0.37.1):
+gave the same samples later, measured on 60 s of mono violin (2 CPU cores, soundfile 0.14, tensorflow-io 0.37.1)::
 
-| file | soundfile | tensorflow-io | largest difference |
-|---|---|---|---|
-| WAV, 16 bit | 3.6 ms | 2.1 ms | 0 |
-| WAV, 24 bit | 7.7 ms | 9.7 ms | 0 |
-| WAV, float32 (MusicNet's) | 0.7 ms | refused | |
-| WAV, 16 bit, written into a pipe | 3.6 ms | refused | |
-| FLAC, 16 bit | 22.8 ms | 156 ms | 0 |
-| MP3 | 24.5 ms | 100 ms | 7e-7 |
-| Ogg Vorbis | 41.2 ms | 216 ms | 2e-7 |
+    | file | soundfile | tensorflow-io | largest difference |
+    |---|---|---|---|
+    | WAV, 16 bit | 3.6 ms | 2.1 ms | 0 |
+    | WAV, 24 bit | 7.7 ms | 9.7 ms | 0 |
+    | WAV, float32 (MusicNet's) | 0.7 ms | refused | |
+    | WAV, 16 bit, written into a pipe | 3.6 ms | refused | |
+    | FLAC, 16 bit | 22.8 ms | 156 ms | 0 |
+    | MP3 | 24.5 ms | 100 ms | 7e-7 |
+    | Ogg Vorbis | 41.2 ms | 216 ms | 2e-7 |
 
 So tensorflow-io decodes no format here: for none is there a gain, and its refusals and crashes would be ours.
 """

@@ -335,6 +335,15 @@ def test_what_attacks_need_is_pinned_apart_from_what_tests_need():
     assert not set(pinned) & set(pins())
 
 
+def test_what_the_site_needs_is_pinned_apart_from_what_tests_need():
+    lines = (ROOT / "requirements-docs.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and line[0] != "#")
+    wanted = [requirement for requirement in ranges("docs")]
+    assert len(wanted) >= 4
+    assert [str(r) for r in wanted if not r.specifier.contains(pinned[r.name])] == []
+    assert not set(pinned) & set(pins())
+
+
 def test_the_base_needs_no_tensorflow():
     assert not {canonicalize_name(requirement.name) for requirement in ranges("base")} & TENSORFLOW
 
