@@ -242,7 +242,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                "dataset::every_offset_reads_right_over_every_chunk_border_and_at_the_end"),
     ),
     "lengths inside the network are multiples of 16": (
-        _break("unet", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 2)",
+        _break("model_config", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 2)",
                "unet::as_many_frames_come_out_as_go_in"),
     ),
     "output frames equal input frames": (
@@ -257,8 +257,8 @@ RULES: dict[str, tuple[Break, ...]] = {
         _break("blocks", "InstanceNorm(2**level,", "InstanceNorm(1,", _NETWORK),
     ),
     "norm and activation have PyTorch's numbers": (
-        _break("blocks", "EPSILON = 1e-5", "EPSILON = 1e-3", "blocks::padding_changes_no_norm"),
-        _break("blocks", "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.3",
+        _break("model_config", "EPSILON = 1e-5", "EPSILON = 1e-3", "blocks::padding_changes_no_norm"),
+        _break("model_config", "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.3",
                "blocks::convolution_norm_and_activation_equal_pytorch"),
     ),
     "skips and conditions join equal times": (
@@ -267,7 +267,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                _NETWORK),
     ),
     "transposed kernels have 6, 4, 3, 2 frames and keep the time": (
-        _break("unet", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
+        _break("model_config", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
         _break("blocks", "normalise(_before_norm(layer, x, norm),",
                "normalise(ops.roll(_before_norm(layer, x, norm), 1, axis=1),",
                "blocks::transposed_convolution_equals_pytorch_at_equal_times"),
@@ -279,9 +279,9 @@ RULES: dict[str, tuple[Break, ...]] = {
                "blocks::multi_band_residual_equals_pytorchs_grouped_convolutions"),
     ),
     "the paper's plan has 249,804,801 parameters": (
-        _break("unet", "(256, 512, 1024, 2048, 4096)", "(256, 512, 1024, 2048, 2048)",
+        _break("model_config", "(256, 512, 1024, 2048, 4096)", "(256, 512, 1024, 2048, 2048)",
                "unet::parameters_are_as_many_as_in_the_paper_s_plan"),
-        _break("unet", "bands: tuple[int, ...] = (2, 4, 8, 16)", "bands: tuple[int, ...] = (2, 4, 8)",
+        _break("model_config", "bands: tuple[int, ...] = (2, 4, 8, 16)", "bands: tuple[int, ...] = (2, 4, 8)",
                "unet::parameters_are_as_many_as_in_the_paper_s_plan"),
     ),
     "a score is performed in windows of the training length": (

@@ -56,8 +56,9 @@ MAY_IMPORT = {
     "inspect_shards": {"errors", "spec", "remote", "command"} | SHARDS,
     "augmentation": {"spec"},
     "dataset": {"errors", "spec", "augmentation"} | SHARDS,
-    "blocks": set(),
-    "unet": {"errors", "spec", "blocks"},
+    "model_config": {"errors"},
+    "blocks": {"model_config"},
+    "unet": {"spec", "blocks", "model_config"},
     "loss": {"spec"},
     "phase_start": {"spec"},
     "griffin_lim": {"spec", "stft", "phase_start"},
@@ -65,11 +66,11 @@ MAY_IMPORT = {
     "schedule": set(),
     "baseline": {"errors", "spec"},
     "checkpoint": {"errors", "spec", "schedule", "files"},
-    "run_folder": {"errors", "spec", "unet", "files"},
-    "settings": {"unet"},
+    "run_folder": {"errors", "spec", "model_config", "files"},
+    "settings": {"model_config"},
     "cluster": {"errors", "dataset"},
     "train_step": {"loss"},
-    "trained": {"errors", "spec", "unet", "voice_folder"} | RUN,
+    "trained": {"errors", "spec", "unet", "model_config", "voice_folder"} | RUN,
     "learner": {"errors", "spec", "unet", "cluster", "train_step", "trained"} | RUN,
     "validation": {"baseline", "dataset", "loss", "train_step", "cluster"} | SHARDS,
     "stop_request": set(),
@@ -89,7 +90,7 @@ MAY_IMPORT = {
     "voice_level": SCORE | {"roll", "loudness"},
     "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"} | RUN,
     "export_command": {"errors", "command", "export"},
-    "voice_folder": {"errors", "spec", "unet", "files"},
+    "voice_folder": {"errors", "spec", "unet", "model_config", "files"},
     "savedmodel": {"errors", "files", "spec", "voice_folder"},
     "render": SCORE | {"roll", "savedmodel", "windows", "hiss_gate", "inversion", "griffin_lim"},
     "panels": {"spec"},
@@ -118,7 +119,7 @@ LEARNING = [
     *("level_range", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
-WITHOUT_TENSORFLOW = ["errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW = ["model_config", "errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
