@@ -97,7 +97,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the inverse of the target comes before Griffin-Lim": (
         _break("export", "magnitude = stft.magnitude_from_log_power(log_power, self._spec)", "magnitude = log_power",
                "export::inversion_is_griffin_lim_of_the_magnitude"),
-        _break("inversion", "block = stft.magnitude_from_log_power(", "block = (lambda log_power, _: log_power)(",
+        _break("inversion_compiled", "block = stft.magnitude_from_log_power(", "block = (lambda log_power, _: log_power)(",
                "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
     ),
     "all bins are used": (
@@ -303,18 +303,18 @@ RULES: dict[str, tuple[Break, ...]] = {
                "windows::windows_that_disagree_are_cross_faded_in_log_power"),
     ),
     "a piece has one phase from its start to its end": (
-        _break("inversion", "(block, self._carry, first_frame",
+        _break("inversion_compiled", "(block, self._carry, first_frame",
                "(block, griffin_lim.nothing_before(block, self._spec), first_frame",
                "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
     ),
     "hiss is gated where nothing sounds, and notes are left as they are": (
-        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
+        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
                "hiss_gate::what_is_silent_but_for_small_errors_becomes_silence"),
-        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
+        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
                "hiss_gate::notes_are_left_as_they_are"),
         _break("hiss_gate", "closing = 1 - (since", "closing = 2 - 0 * (since",
                "hiss_gate::a_rest_fades_out_and_the_next_note_finds_the_gate_open"),
-        _break("render", "gain[None, frames], **levels)", "gain[None, frames], [0.0], levels['ceiling'])",
+        _break("render", "gain[None, frames], **levels)", "gain[None, frames], ceiling=levels['ceiling'])",
                "render::the_noise_of_the_voices_recordings_sounds_while_notes_do"),
     ),
     "a file has the loudness that was asked for": (
@@ -367,7 +367,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                'if (found := sha256_of(folder / name)) == "":',
                "voice_folder::a_changed_number_is_noticed_by_the_digest_and_by_the_checksum",
                "voice_folder::a_changed_network_or_spec_that_the_weights_would_fit_is_noticed"),
-        _break("voice_folder", "_require_weights_for(folder / WEIGHTS_NAME, spec, config)", "pass",
+        _break("voice_folder", "require_weights_for(folder / WEIGHTS_NAME, spec, config)", "pass",
                "voice_folder::a_network_far_larger_than_its_weights_is_never_built"),
     ),
     "the tempo map of a MIDI file is exact": (

@@ -60,8 +60,14 @@ MAY_IMPORT = {
     "blocks": {"model_config"},
     "unet": {"spec", "blocks", "model_config"},
     "loss": {"spec"},
-    "phase_start": {"spec"},
-    "griffin_lim": {"spec", "stft", "phase_start"},
+    "processors": set(),
+    "light_gate": {"spec"},
+    "light_phase": {"spec"},
+    "light_griffin_lim": {"spec", "light_phase", "processors"},
+    "onnx_graph": set(),
+    "light_network": {"errors", "spec", "model_config", "onnx_graph", "processors"},
+    "phase_start": {"spec", "light_phase"},
+    "griffin_lim": {"spec", "stft", "phase_start", "light_griffin_lim"},
     "summaries": {"spec", "stft", "griffin_lim", "window_picture"},
     "schedule": set(),
     "baseline": {"errors", "spec"},
@@ -85,20 +91,23 @@ MAY_IMPORT = {
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
     "xla_start": set(),
     "windows": set(),
-    "hiss_gate": {"spec"},
-    "inversion": {"spec", "stft", "griffin_lim", "xla_start"},
+    "hiss_gate": {"spec", "light_gate"},
+    "inversion_compiled": {"spec", "stft", "griffin_lim", "xla_start"},
+    "inversion": {"spec", "light_griffin_lim", "inversion_compiled"},
     "voice_level": SCORE | {"roll", "loudness"},
     "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"} | RUN,
     "export_command": {"errors", "command", "export"},
     "voice_folder": {"errors", "spec", "unet", "model_config", "files"},
-    "savedmodel": {"errors", "files", "spec", "voice_folder"},
-    "render": SCORE | {"roll", "savedmodel", "windows", "hiss_gate", "inversion", "griffin_lim"},
+    "voice": {"spec"},
+    "savedmodel": {"errors", "files", "spec", "voice", "voice_folder"},
+    "runtimes": {"errors", "light_network", "savedmodel", "voice", "voice_folder"},
+    "render": SCORE | {"roll", "voice", "windows", "light_*", "inversion"},
     "panels": {"spec"},
     "picture": SCORE | {"panels"},
     "window_picture": {"spec", "panels"},
     "perform*": SCORE
-    | {"instruments", "wav_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
-    | {"command", "perform*", "voice_folder"},
+    | {"instruments", "wav_file", "files", "roll", "runtimes", "voice", "render", "loudness", "mastering", "picture", "panels"}
+    | {"command", "perform*"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -109,10 +118,11 @@ MAY_IMPORT = {
     "evaluation_plan": {"errors", "remote", "corpus"},
     "evaluation_picture": SCORE | {"roll", "panels", "picture", "metrics*"},
     "evaluation_controls": SCORE | EVALUATION | {"preparer", "baseline", "roll", "inversion"},
-    "evaluat*": SCORE | CORPUS | EVALUATION | {"render", "savedmodel", "voice_folder", "soundfont", "bootstrap", "command"},
+    "evaluat*": SCORE | CORPUS | EVALUATION
+    | {"render", "savedmodel", "voice", "voice_folder", "soundfont", "bootstrap", "command"},
 }
 SOUNDING = ["savedmodel", "voice_folder", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
-SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion", "xla_start"]
+SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion*", "xla_start", "voice", "runtimes", "light_*", "onnx_graph"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -120,6 +130,7 @@ LEARNING = [
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
 WITHOUT_TENSORFLOW = ["model_config", "errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW += ["light_*", "onnx_graph", "processors", "voice"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
@@ -315,7 +326,7 @@ def ranges(*groups: str) -> list[Requirement]:
 
 
 def test_the_pins_lie_in_the_ranges_of_the_package():
-    wanted = ranges("base", "tf", "beam", "dev")
+    wanted = ranges("base", "tf", "play", "beam", "dev")
     assert len(wanted) > 15
     pinned = pins()
     wrong = [str(r) for r in wanted if not r.specifier.contains(pinned.get(canonicalize_name(r.name), "0"))]
