@@ -224,13 +224,13 @@ def model_of_folder(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig
     """
     from pnet_tf import unet  # brings Keras
 
-    _require_weights_for(folder / WEIGHTS_NAME, spec, config)
+    require_weights_for(folder / WEIGHTS_NAME, spec, config)
     model = unet.build_performance_net(spec, config)
     load_weights(folder, model)
     return model
 
 
-def _require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
+def require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
     """Raises InputError where spec or config ask for a network so much larger than its weights that memory might not do.
 
     The kernels counted are some that every such network has: at the bottom, at the bins and at the pitches.
@@ -245,7 +245,15 @@ def _require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelCon
 
 
 def load_weights(folder: pathlib.Path, model: "keras.Model") -> None:
-    """Reads a voice folder's weights into a model, whatever its precision; each must be there, fit, and be finite.
+    """Reads a voice folder's weights into a model, whatever its precision; errors as `read_weights`."""
+    variables = {variable.path: variable for variable in model.variables}
+    arrays = read_weights(folder, {name: tuple(variable.shape) for name, variable in variables.items()})
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(variable.dtype))
+
+
+def read_weights(folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """A voice folder's weights, float16 [...] by name; each must be there, have its shape, and be finite.
 
     Names and shapes are compared before any number is read.
 
@@ -253,14 +261,11 @@ def load_weights(folder: pathlib.Path, model: "keras.Model") -> None:
       InputError: they are damaged, or those of another network.
     """
     path = folder / WEIGHTS_NAME
-    variables = {variable.path: variable for variable in model.variables}
     try:
-        arrays = _read(path, {name: tuple(variable.shape) for name, variable in variables.items()})
+        return _read(path, shapes)
     except DAMAGED as error:
         reason = " ".join(str(error).split())[:_REASON_CHARACTERS]  # numpy's may have several lines
         raise InputError(f"{path}: cannot read the weights ({reason}); get the voice again, or export it again") from error
-    for name, variable in variables.items():
-        variable.assign(arrays[name].astype(variable.dtype))
 
 
 def _read(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
