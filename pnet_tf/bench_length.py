@@ -14,9 +14,9 @@ from absl import flags as absl_flags
 from pnet_tf import bench_made_up, bench_stages, render, savedmodel, stft, windows
 from pnet_tf.bench_timing import Figure, seconds_of
 from pnet_tf.inversion import BLOCK_FRAMES
-from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Note, Score, read_score
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice import Voice
 
 _SHORT_MINUTES = 5
 _STEP_FRAMES = 9  # about 50 ms

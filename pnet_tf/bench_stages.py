@@ -19,10 +19,10 @@ from absl import flags as absl_flags
 from pnet_tf import bench_made_up, bench_step, dataset, export, preparer, render, run_folder, savedmodel, unet
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
 from pnet_tf.checkpoint import save_weights, weights_of
+from pnet_tf.model_config import ModelConfig
 from pnet_tf.run_folder import Run
 from pnet_tf.score import Score, read_score
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.unet import ModelConfig
 
 _PIECE_SEC = 180
 _RECORDING_SEC = 60.0

@@ -10,10 +10,10 @@ from absl import flags as absl_flags
 
 from pnet_tf import bench_made_up, cluster, dataset, loss, train_step, trainer, unet
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
+from pnet_tf.model_config import ModelConfig
 from pnet_tf.progress_line import ProgressLine
 from pnet_tf.settings import Settings
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.unet import ModelConfig
 
 WINDOW_FRAMES = 864
 # Floating-point operations of a training step for one window of 864 frames, counted from the network's plan: three

@@ -8,11 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-NEGATIVE_SLOPE = 0.01
-EPSILON = 1e-5
-KERNEL_FRAMES = 3
-# What follows a convolution: the paper's instance norm, or nothing.
-NORMS = ("instance", "none")
+from pnet_tf.model_config import EPSILON, KERNEL_FRAMES, NEGATIVE_SLOPE
 
 
 def whole_precision() -> str:

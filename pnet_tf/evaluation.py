@@ -19,9 +19,9 @@ from pnet_tf.evaluation_plan import Plan
 from pnet_tf.evaluation_report import Measured
 from pnet_tf.evaluation_source import Passage, choose, passages
 from pnet_tf.metrics_sound import Sound
-from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Score
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice import Voice
 
 
 def evaluate(plan: Plan) -> dict:

@@ -1,6 +1,6 @@
 """Magnitude to waveform: accelerated Griffin-Lim from a phase start read off the magnitude, in-graph and seeded.
 
-It needs `spec`, `stft` and `phase_start` alone, and can be used by itself:
+Beside `spec` it needs `stft`, `phase_start` and what those read off `light_griffin_lim`, and can be used by itself:
 
     waveform = griffin_lim(magnitude, FeatureSpec(sample_rate_hz=22050, n_fft=1024, hop_samples=128))
 """
@@ -14,13 +14,9 @@ import tensorflow as tf
 
 from pnet_tf import phase_start as phase_start_room
 from pnet_tf import stft
+from pnet_tf.light_griffin_lim import ALPHA, BETA, GAMMA, ITERATIONS, TINY
 from pnet_tf.phase_start import PHASE_STARTS, LastFrame
 from pnet_tf.spec import FeatureSpec
-
-ITERATIONS = 32
-# Weights of the accelerated iteration (Nenov, Nguyen, Balazs, Bot 2023), chosen on recordings of the training part.
-ALPHA, BETA, GAMMA = 0.99, 1.1, 1.25
-_TINY = 1e-20
 
 
 class Carry(NamedTuple):
@@ -189,7 +185,7 @@ class Frames:
         """The transform of a sound, brought to the known magnitude: hops -> complex64 [batch, frames, bins]."""
         transform = stft.stft_of_hops(sound, self.spec)
         real, imag = tf.math.real(transform), tf.math.imag(transform)
-        scale = self.magnitude * tf.math.rsqrt(tf.square(real) + tf.square(imag) + _TINY)
+        scale = self.magnitude * tf.math.rsqrt(tf.square(real) + tf.square(imag) + TINY)
         return tf.complex(real * scale, imag * scale)
 
     def add(self, transform: tf.Tensor) -> tf.Tensor:

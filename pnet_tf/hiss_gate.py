@@ -1,24 +1,12 @@
-"""Takes away the hiss that a network's small errors make where nothing sounds; notes are left as they are.
-
-Two rules. A bin whose log power is below `FLOOR` counts as silent: a network that is off by some hundredths there makes a noise
-of all bins together. Up to `FULL` it comes back smoothly, from there on nothing is changed. What is silent gets the noise
-floor of the voice's recordings, where that is known, up to `FLOOR`: no instrument in a room is ever as still, and a note that
-dies away is not to be held up by it. And in a rest, from `HOLD_SEC`
-after the last note to `LEAD_SEC` before the next, the sound fades out: the network has seldom seen silence in training.
-"""
+"""`light_gate` in-graph, for exported models: the same rules and numbers, and the same tests."""
 
 import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from pnet_tf.light_gate import CLOSE_SEC, FLOOR, FULL, HOLD_SEC, LEAD_SEC, OPEN_SEC
 from pnet_tf.spec import FeatureSpec
-
-# In log power as the network says it, whatever the target's gain: its errors are of that order. Whatever the gain, 0.4 is 46 dB
-# below a partial of log power 10.
-FLOOR, FULL = 0.1, 0.4
-HOLD_SEC, LEAD_SEC = 0.5, 0.05
-CLOSE_SEC, OPEN_SEC = 0.5, 0.05
 
 
 def rest_gain(sounding: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:

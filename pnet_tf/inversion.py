@@ -1,15 +1,10 @@
 """Log power to waveform in blocks of any length, so that a sound of any length takes the same memory and has no seam."""
 
-import concurrent.futures
-import functools
-
 import numpy as np
-import tensorflow as tf
 
-from pnet_tf import griffin_lim, stft
-from pnet_tf.griffin_lim import Carry
+from pnet_tf import light_griffin_lim
+from pnet_tf.light_griffin_lim import ITERATIONS, Carry
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.xla_start import start_xla
 
 # Frames that are settled at once, and those after them that are improved along and come again: on real violin the
 # convergence is that of the whole in one go from 8 frames ahead on.
@@ -21,7 +16,13 @@ class Inverter:
     """Turns log power into sound while it comes in."""
 
     def __init__(
-        self, spec: FeatureSpec, *, iterations: int = griffin_lim.ITERATIONS, seed: int = 0, phase_start: str = "spsi"
+        self,
+        spec: FeatureSpec,
+        *,
+        iterations: int = ITERATIONS,
+        seed: int = 0,
+        phase_start: str = "spsi",
+        runtime: str = "tensorflow",
     ) -> None:
         """Begins a sound.
 
@@ -30,14 +31,22 @@ class Inverter:
           iterations: rounds of Griffin-Lim.
           seed: of the random phase start.
           phase_start: as in `griffin_lim.griffin_lim`.
+          runtime: `tensorflow`, compiled; or `onnx`, the runtime of the network beside which there is NumPy alone.
         """
-        start_xla()
+        if runtime == "tensorflow":
+            from pnet_tf.inversion_compiled import Blocks  # brings TensorFlow
+        else:
+            Blocks = LightBlocks
         self._spec = spec
-        self._compiling = _compiling(spec, phase_start)
-        self._invert = _compiled_block(spec, phase_start)
-        self._settings = {"iterations": tf.constant(iterations), "seed": tf.constant(seed)}
+        self._blocks = Blocks(
+            spec,
+            n_settled=BLOCK_FRAMES,
+            n_ahead=AHEAD_FRAMES,
+            iterations=iterations,
+            seed=seed,
+            phase_start=phase_start,
+        )
         self._pending = np.zeros((0, spec.n_bins), np.float32)
-        self._carry: Carry | None = None
         self._n_frames = 0  # that came in
         self._n_settled = 0
 
@@ -76,37 +85,31 @@ class Inverter:
 
     def _next_block(self) -> np.ndarray:
         """Settles a block, and gives its sound less the half frame that lies before the beginning: float32 [samples]."""
-        block = stft.magnitude_from_log_power(tf.constant(self._pending[None, : BLOCK_FRAMES + AHEAD_FRAMES]), self._spec)
-        if self._carry is None:
-            self._compiling.result()
-            self._carry = griffin_lim.nothing_before(block, self._spec)
-        sound, self._carry = self._invert(block, self._carry, first_frame=tf.constant(self._n_settled), **self._settings)
+        sound = self._blocks.invert(self._pending[: BLOCK_FRAMES + AHEAD_FRAMES], self._n_settled)
         before = self._n_settled * self._spec.hop_samples
         self._n_settled += BLOCK_FRAMES
         self._pending = self._pending[BLOCK_FRAMES:]
-        return sound.numpy()[0, max(self._spec.n_fft // 2 - before, 0) :]
+        return sound[max(self._spec.n_fft // 2 - before, 0) :]
 
 
-_COMPILER = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="compile")
+class LightBlocks:
+    """As `inversion_compiled.Blocks`, in NumPy."""
 
+    def __init__(
+        self, spec: FeatureSpec, *, n_settled: int, n_ahead: int, iterations: int, seed: int, phase_start: str
+    ) -> None:
+        self._spec = spec
+        self._settings = {
+            "n_settled": n_settled, "iterations": iterations, "seed": seed, "phase_start": phase_start
+        }
+        self._carry: Carry | None = None
 
-@functools.cache
-def _compiling(spec: FeatureSpec, phase_start: str) -> concurrent.futures.Future:
-    """Compiles in the background, by a block of silence, while the network draws its first windows."""
-    silence = tf.zeros([1, BLOCK_FRAMES + AHEAD_FRAMES, spec.n_bins])
-    nothing, zero = griffin_lim.nothing_before(silence, spec), tf.constant(0)
-    settings = {"first_frame": zero, "iterations": zero, "seed": zero}
-    return _COMPILER.submit(_compiled_block(spec, phase_start), silence, nothing, **settings)
-
-
-@functools.cache
-def _compiled_block(spec: FeatureSpec, phase_start: str) -> tf.types.experimental.PolymorphicFunction:
-    """One block, compiled once for all of a sound: on a CPU XLA makes it about twice as fast."""
-
-    def invert(magnitude: tf.Tensor, before: Carry, **settings: tf.Tensor) -> tuple[tf.Tensor, Carry]:
-        """Magnitude, float32 [1, frames, bins] -> sound, float32 [1, samples]."""
-        return griffin_lim.invert_block(
-            magnitude, spec, n_settled=BLOCK_FRAMES, before=before, phase_start=phase_start, **settings
+    def invert(self, log_power: np.ndarray, first_frame: int) -> np.ndarray:
+        """The next block, float32 [n_settled + n_ahead, bins], to float32 [n_settled * hop_samples]."""
+        block = light_griffin_lim.magnitude_from_log_power(log_power[None], self._spec)
+        if self._carry is None:
+            self._carry = light_griffin_lim.nothing_before(block, self._spec)
+        sound, self._carry = light_griffin_lim.invert_block(
+            block, self._spec, before=self._carry, first_frame=first_frame, **self._settings
         )
-
-    return tf.function(invert, jit_compile=True, autograph=False)
+        return sound[0]

@@ -13,6 +13,7 @@ from absl import flags as absl_flags
 
 from pnet_tf import command, limits, perform_plan, score
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.voice import RUNTIME_CHOICES
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -26,6 +27,13 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         required=True,
     )
     absl_flags.DEFINE_string("out", None, "The wav to write; a folder for several scores.", flag_values=flags, required=True)
+    absl_flags.DEFINE_enum(
+        "runtime",
+        "auto",
+        list(RUNTIME_CHOICES),
+        "What draws and sounds: onnx, which starts sooner, is taken for voice folders where it is installed.",
+        flag_values=flags,
+    )
     absl_flags.DEFINE_integer(
         "iterations", 32, "Iterations of Griffin-Lim.", lower_bound=0, upper_bound=100_000, flag_values=flags
     )
@@ -68,9 +76,9 @@ def main(flags: absl_flags.FlagValues) -> None:
 
 def _perform(flags: absl_flags.FlagValues, semitones: int | None, loudness_lufs: float | None) -> None:
     tasks = perform_plan.plan_tasks(flags.score, pathlib.Path(flags.out), pathlib.Path(flags.plot) if flags.plot else None)
-    # What is wrong with a single score shows before TensorFlow starts.
+    # What is wrong with a single score shows before a runtime starts.
     first = score.read_score(tasks[0].score, part=flags.part) if len(tasks) == 1 else None
-    from pnet_tf import performer, render  # bring TensorFlow
+    from pnet_tf import performer, render  # bring NumPy, SciPy and a runtime
 
     settings = performer.Settings(
         sound=render.Settings(flags.iterations, flags.seed, flags.phase_start),
@@ -80,7 +88,7 @@ def _perform(flags: absl_flags.FlagValues, semitones: int | None, loudness_lufs:
         part=flags.part,
     )
     with command.unwinding_on_sigterm():
-        failures = performer.perform_tasks(tasks, flags.model, settings, first=first)
+        failures = performer.perform_tasks(tasks, flags.model, settings, first=first, runtime=flags.runtime)
     if len(failures) == 1 and len(tasks) == 1:
         raise failures[0]
     if failures:

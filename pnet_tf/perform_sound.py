@@ -12,7 +12,7 @@ from pnet_tf import mastering
 from pnet_tf.files import temporary_beside
 from pnet_tf.loudness import LoudnessMeter
 from pnet_tf.render import Performance, Piece, Settings, performance_of
-from pnet_tf.savedmodel import Voice
+from pnet_tf.voice import Voice
 from pnet_tf.wav_file import open_wav_writer, writing_of
 
 LOUDNESS_LUFS = -16.0

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import tqdm
 from absl import logging
 
-from pnet_tf import panels, perform_sound, picture, render, savedmodel, voice_folder
+from pnet_tf import panels, perform_sound, picture, render, runtimes
 from pnet_tf.errors import InputError
 from pnet_tf.instruments import RANGES
 from pnet_tf.perform_plan import Task
-from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Score, read_score, scale_tempo, transpose
+from pnet_tf.voice import Voice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Settings:
 
 
 def perform_tasks(
-    tasks: Sequence[Task], model: str, settings: Settings, *, first: Score | None = None
+    tasks: Sequence[Task], model: str, settings: Settings, *, first: Score | None = None, runtime: str = "auto"
 ) -> list[InputError]:
     """Performs scores with one voice.
 
@@ -38,6 +38,7 @@ def perform_tasks(
       model: folder of a SavedModel or of a voice, or the name of a shipped voice.
       settings: how to perform.
       first: the score of the first task, where it has been read already.
+      runtime: as in `runtimes.open_voice`.
 
     Returns:
       What was wrong with the scores that could not be performed; each is logged too where there are several.
@@ -45,7 +46,7 @@ def perform_tasks(
     Raises:
       InputError: the model cannot be used.
     """
-    voice = savedmodel.open_voice(voice_folder.find_voice(model))
+    voice = runtimes.open_voice(model, runtime=runtime)
     failures = []
     for index, task in enumerate(tqdm.tqdm(tasks, unit="score", disable=len(tasks) == 1)):
         try:

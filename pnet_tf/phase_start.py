@@ -5,16 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pnet_tf.light_phase import HANN_AS_GAUSSIAN, MAIN_LOBE_BINS, PEAK_DOUBLINGS, PHASE_STARTS, TINY
 from pnet_tf.spec import FeatureSpec
-
-PHASE_STARTS = ("spsi", "advance", "random")
-# A Hann window of n samples is nearest to a Gaussian exp(-pi t^2 / g) at g = 0.25645 n^2 (Prusa 2017, table 1).
-_HANN_AS_GAUSSIAN = 0.25645
-# A frequency read off the slope of the log magnitude means something inside the window's main lobe alone.
-_MAIN_LOBE_BINS = 4.0
-# A bin looks for its peak so many doublings of the distance away: 63 bins.
-_PEAK_DOUBLINGS = 6
-_TINY = 1e-8
 
 
 class LastFrame(NamedTuple):
@@ -70,7 +62,7 @@ def start_cycles(
     if last is None:
         last = nothing_before(magnitude, spec)
     around = tf.concat([last.magnitude[:, None], magnitude], axis=1)
-    log_magnitude = tf.math.log(around + _TINY)
+    log_magnitude = tf.math.log(around + TINY)
     advance = _advance_cycles(log_magnitude, spec)
     # Between two frames a bin turns with the mean of their frequencies.
     turned = 0.5 * (advance[:, 1:] + advance[:, :-1])  # [batch, frames, bins]
@@ -110,7 +102,7 @@ def _advance_cycles(log_magnitude: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
     """
     edges = tf.pad(log_magnitude, [[0, 0], [0, 0], [1, 1]], mode="SYMMETRIC")
     slope = 0.5 * (edges[:, :, 2:] - edges[:, :, :-2])
-    offset_bins = tf.clip_by_value(slope / (2 * math.pi * _HANN_AS_GAUSSIAN), -_MAIN_LOBE_BINS, _MAIN_LOBE_BINS)
+    offset_bins = tf.clip_by_value(slope / (2 * math.pi * HANN_AS_GAUSSIAN), -MAIN_LOBE_BINS, MAIN_LOBE_BINS)
     middle = tf.range(spec.n_bins, dtype=tf.float32) * (spec.hop_samples / spec.n_fft)
     return middle - tf.floor(middle) + offset_bins * (spec.hop_samples / spec.n_fft)
 
@@ -123,7 +115,7 @@ def _cycles_from_bin_zero(log_magnitude: tf.Tensor, spec: FeatureSpec) -> tf.Ten
     """
     edges = tf.pad(log_magnitude, [[0, 0], [1, 1], [0, 0]], mode="SYMMETRIC")
     slope = 0.5 * (edges[:, 2:] - edges[:, :-2])
-    each = -slope * (_HANN_AS_GAUSSIAN * spec.n_fft / (2 * math.pi * spec.hop_samples)) - 0.5
+    each = -slope * (HANN_AS_GAUSSIAN * spec.n_fft / (2 * math.pi * spec.hop_samples)) - 0.5
     return tf.cumsum(tf.concat([tf.zeros_like(each[:, :, :1]), 0.5 * (each[:, :, 1:] + each[:, :, :-1])], axis=2), axis=2)
 
 
@@ -145,7 +137,7 @@ def _peaks(magnitude: tf.Tensor) -> tf.Tensor:
 def _nearest(index: tf.Tensor) -> tf.Tensor:
     """The smallest number at or within 63 bins above each bin: int32 [batch, frames, bins]."""
     n_bins = index.shape[-1]
-    for doubling in range(min(_PEAK_DOUBLINGS, n_bins.bit_length() - 1)):
+    for doubling in range(min(PEAK_DOUBLINGS, n_bins.bit_length() - 1)):
         shifted = tf.pad(index[:, :, 2**doubling :], [[0, 0], [0, 0], [0, 2**doubling]], constant_values=n_bins)
         index = tf.minimum(index, shifted)
     return index

@@ -4,16 +4,15 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from pnet_tf import hiss_gate, roll
+from pnet_tf import light_gate, roll
 from pnet_tf.errors import InputError
-from pnet_tf.griffin_lim import ITERATIONS
 from pnet_tf.inversion import Inverter
+from pnet_tf.light_griffin_lim import ITERATIONS
 from pnet_tf.roll import NoteFrames
-from pnet_tf.savedmodel import Voice
 from pnet_tf.score import Score
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice import Voice
 from pnet_tf.windows import join_windows, window_starts
 
 TAIL_SEC = 1
@@ -55,7 +54,7 @@ def perform(score: Score, voice: Voice, *, settings: Settings = Settings()) -> P
 
     Args:
       score: notes in seconds.
-      voice: from `savedmodel.open_voice`.
+      voice: from `runtimes.open_voice`.
       settings: how it becomes sound.
 
     Returns:
@@ -99,14 +98,12 @@ class Piece:
           Blocks of some seconds, the first after two windows; together the whole performance, of `n_samples` samples.
         """
         spec = self._voice.spec
-        inverter = Inverter(
-            spec, iterations=settings.iterations, seed=settings.seed, phase_start=settings.phase_start
-        )
+        inverter = Inverter(spec, **dataclasses.asdict(settings), runtime=self._voice.runtime)
         gain, first = self._rest_gain(), 0
-        levels = hiss_gate.levels(self._voice.noise_floor, self._voice.ceiling)
+        levels = light_gate.levels(self._voice.noise_floor, self._voice.ceiling)
         for drawn in self.log_power():
             frames = slice(first, first + len(drawn))
-            log_power = _gated(drawn[None], gain[None, frames], **levels).numpy()[0]
+            log_power = light_gate.gate(drawn[None], gain[None, frames], **levels)[0]
             pianoroll = roll.rolls_from_frames(self._notes, spec, start_frame=first, n_frames=len(drawn)).pianoroll
             yield Performance(inverter.add(log_power), log_power, pianoroll)
             first += len(drawn)
@@ -131,15 +128,15 @@ class Piece:
                 for first in starts[group:end]
             ]
             batch = {
-                name: tf.constant(np.stack([getattr(one, name) for one in rolls]), tf.float32)
+                name: np.stack([getattr(one, name) for one in rolls]).astype(np.float32)
                 for name in ("pianoroll", "onset_offset")
             }
-            yield from self._voice.draw(**batch).numpy()
+            yield from np.asarray(self._voice.draw(**batch))
 
     def _rest_gain(self) -> np.ndarray:
         """How far the gate is open: float32 [frames]."""
         sounding = _sounding(self._notes, self.n_frames)
-        return hiss_gate.rest_gain(tf.constant(sounding[None]), self._voice.spec).numpy()[0]
+        return light_gate.rest_gain(sounding[None], self._voice.spec)[0]
 
 
 def _sounding(notes: NoteFrames, n_frames: int) -> np.ndarray:
@@ -148,14 +145,6 @@ def _sounding(notes: NoteFrames, n_frames: int) -> np.ndarray:
     np.add.at(steps, notes.start, 1)
     np.add.at(steps, notes.end, -1)
     return np.cumsum(steps[:-1]) > 0
-
-
-@tf.function(
-    input_signature=[tf.TensorSpec(shape, tf.float32) for shape in ([1, None, None], [1, None], [None], [None])], autograph=False
-)
-def _gated(log_power: tf.Tensor, gain: tf.Tensor, noise_floor: tf.Tensor, ceiling: tf.Tensor) -> tf.Tensor:
-    """`hiss_gate.gate` as a graph; float32 [1, frames, bins], floor and ceiling [bins] or [1]."""
-    return hiss_gate.gate(log_power, gain, noise_floor=noise_floor, ceiling=ceiling)
 
 
 def unheard_pitches(score: Score, heard: frozenset[int]) -> dict[int, int]:

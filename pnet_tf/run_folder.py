@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pnet_tf
+from pnet_tf import model_config
 from pnet_tf import spec as spec_room
-from pnet_tf import unet
 from pnet_tf.errors import InputError
 from pnet_tf.files import held, read_small, write_whole
+from pnet_tf.model_config import ModelConfig
 from pnet_tf.spec import FeatureSpec, require_same
-from pnet_tf.unet import ModelConfig
 
 RUN_NAME = "run.json"
 FLAGS_NAME = "resolved.flags"
@@ -24,7 +24,7 @@ BEST_WEIGHTS_NAME = "best.weights.npz"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 # What runs were trained with whose record is older than the flag.
 _BEFORE_THERE_WERE = {"variance_weight": 0.0, "pitch_shift": 0, "init_from": None}
-_FIRST_FILES = {spec_room.FILE_NAME, unet.FILE_NAME, FLAGS_NAME}
+_FIRST_FILES = {spec_room.FILE_NAME, model_config.FILE_NAME, FLAGS_NAME}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def start_run(run: Run, *, flag_text: str) -> None:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{run.folder}: cannot make this folder ({error.strerror}); give another --run_dir") from error
     write_whole(run.folder / spec_room.FILE_NAME, run.spec.to_json())
-    write_whole(run.folder / unet.FILE_NAME, run.config.to_json())
+    write_whole(run.folder / model_config.FILE_NAME, run.config.to_json())
     write_whole(run.folder / FLAGS_NAME, flag_text)
     record = {"training": dict(run.training), "voice": dict(run.voice), "made_with": made_with()}
     write_whole(run.folder / RUN_NAME, json.dumps(record, indent=1, sort_keys=True) + "\n")
@@ -117,7 +117,7 @@ def open_run(folder: pathlib.Path) -> Run:
         raise InputError(f"{folder}: not a run folder (no {RUN_NAME}); give the --run_dir of a training")
     try:
         record = json.loads(read_small(path))
-        config = ModelConfig.from_json(read_small(folder / unet.FILE_NAME), where=str(folder / unet.FILE_NAME))
+        config = ModelConfig.from_json(read_small(folder / model_config.FILE_NAME), where=str(folder / model_config.FILE_NAME))
         return Run(folder, FeatureSpec.read(folder), config, dict(record["training"]), dict(record["voice"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder}: damaged run folder ({error!r}); train again into another folder") from error

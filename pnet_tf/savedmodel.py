@@ -1,9 +1,8 @@
-"""Opening a voice, a SavedModel or a voice folder: its spec, what it heard in training, and how it draws."""
+"""Opening a voice with TensorFlow, a SavedModel or a voice folder: its spec, what it heard in training, and how it draws."""
 
-import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +14,7 @@ from pnet_tf import voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.files import read_small
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice import Voice
 from pnet_tf.voice_folder import GRAPH_NAME, VOICE_NAME, WEIGHTS_NAME
 
 _REASON_CHARACTERS = 200
@@ -40,36 +40,6 @@ _OF_STORING = {
         "DisableCopyOnRead MergeV2Checkpoints SaveV2 Select ShardedFilename StaticRegexFullMatch StringJoin".split()
     ),
 }
-
-@dataclasses.dataclass(frozen=True)
-class Voice:
-    """An opened voice.
-
-    Attributes:
-      draw: the network; from `pianoroll` and `onset_offset`, float32 [batch, frames, n_pitches], both given by name, to log
-        power, float32 [batch, frames, bins].
-      spec: its feature spec.
-      instrument: what it sounds like.
-      pitch_frames: frames in which it heard each MIDI pitch in training, [n_pitches].
-      window_frames: length of the windows it was trained on.
-      loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
-      noise_floor: log power of its recordings' noise, [bins]; None where that was not known.
-      ceiling: log power that its recordings hardly ever exceeded, [bins]; None where that was not known.
-    """
-
-    draw: Callable[..., tf.Tensor]
-    spec: FeatureSpec
-    instrument: str
-    pitch_frames: tuple[int, ...]
-    window_frames: int
-    loudness_lufs: float | None = None
-    noise_floor: tuple[float, ...] | None = None
-    ceiling: tuple[float, ...] | None = None
-
-    @property
-    def heard(self) -> frozenset[int]:
-        """The pitches heard in training."""
-        return frozenset(pitch for pitch, n_frames in enumerate(self.pitch_frames) if n_frames)
 
 
 def open_voice(folder: pathlib.Path) -> Voice:
@@ -133,7 +103,8 @@ def _open_savedmodel(folder: pathlib.Path) -> Voice:
     def draw(*, pianoroll: tf.Tensor, onset_offset: tf.Tensor) -> tf.Tensor:
         """As `Voice.draw`: float32 [batch, frames, n_pitches], twice, to float32 [batch, frames, bins]."""
         try:
-            return model.signatures["spectrogram"](pianoroll=pianoroll, onset_offset=onset_offset)["log_power"]
+            rolls = {"pianoroll": tf.convert_to_tensor(pianoroll), "onset_offset": tf.convert_to_tensor(onset_offset)}
+            return model.signatures["spectrogram"](**rolls)["log_power"]
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError) as error:
             reason = " ".join(error.message.split())[:_REASON_CHARACTERS]
             raise InputError(f"{folder}: cannot draw ({reason}); export it again") from error

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from pnet_tf.unet import ModelConfig
+from pnet_tf.model_config import ModelConfig
 
 STRATEGIES = ("mirrored", "multiworker", "one")
 # What Keras calls the policy, by what the flag calls it. float64 is for checking that devices agree.

@@ -10,9 +10,9 @@ import numpy as np
 
 from pnet_tf import checkpoint, unet, voice_folder
 from pnet_tf.errors import InputError
+from pnet_tf.model_config import ModelConfig
 from pnet_tf.run_folder import RUN_NAME, open_run
 from pnet_tf.spec import FeatureSpec, require_same
-from pnet_tf.unet import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)

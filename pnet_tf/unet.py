@@ -3,103 +3,14 @@
 Pure Keras, so that any Keras backend runs it.
 """
 
-import dataclasses
-import json
 from typing import Any
 
 import keras
 from keras import layers
 
 from pnet_tf import blocks
-from pnet_tf.errors import InputError
+from pnet_tf.model_config import FRAME_MULTIPLE, NEGATIVE_SLOPE, PAPER, ModelConfig
 from pnet_tf.spec import FeatureSpec
-
-FILE_NAME = "model_config.json"
-PRESETS = ("paper",)
-_MOST_BLOCKS = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Channels at width 1.0, level by level; level `n` runs at `1 / 2**n` of the frame rate."""
-
-    encoder: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
-    condition: tuple[int, ...] = (256, 512, 1024)
-    # From the bottom up: channels out, frames of the transposed kernel, level of the condition's output or None.
-    decoder: tuple[tuple[int, int, int | None], ...] = ((2048, 6, 3), (1024, 4, 2), (1024, 3, None), (1024, 2, None))
-
-
-PAPER = Plan()
-FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """What the network is, beside the feature spec.
-
-    Attributes:
-      preset: the plan of its layers; `paper` is Wang & Yang's.
-      width: factor on every number of hidden channels; 1.0 is the paper's.
-      bands: number of bands of each multi-band residual block, in order.
-      norm: what follows a convolution: `instance`, the paper's, which takes the level of each channel away over a window,
-        or `none`, which keeps it and sees no further than the convolutions do.
-      max_channels: no layer before the bins has more; None for the plan's own. The paper's bottom has 4096 at width 1.0.
-    """
-
-    preset: str = "paper"
-    width: float = 1.0
-    bands: tuple[int, ...] = (2, 4, 8, 16)
-    norm: str = "instance"
-    max_channels: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bands", tuple(self.bands))
-        object.__setattr__(self, "width", float(self.width))
-        if self.preset not in PRESETS:
-            raise InputError(f"model config: preset is {self.preset!r}, this version knows {', '.join(PRESETS)}")
-        if self.norm not in blocks.NORMS:
-            raise InputError(f"model config: norm is {self.norm!r}, this version knows {', '.join(blocks.NORMS)}")
-        if not 0 < self.width <= 4:
-            raise InputError(f"model config: width is {self.width}, expected a number above 0 and at most 4")
-        if self.max_channels is not None and (type(self.max_channels) is not int or self.max_channels < 1):
-            raise InputError(f"model config: max_channels is {self.max_channels!r}, expected a whole number above 0 or none")
-        hidden = self.channels(PAPER.decoder[-1][0])
-        if len(self.bands) > _MOST_BLOCKS:
-            raise InputError(f"model config: {len(self.bands)} blocks of bands, expected at most {_MOST_BLOCKS}")
-        wrong = [n for n in self.bands if type(n) is not int or n < 1 or hidden % n]
-        if wrong:
-            raise InputError(
-                f"model config: {hidden} hidden channels (width {self.width}) cannot be split into {wrong} equal bands; "
-                "use a width, max_channels or bands that divide"
-            )
-
-    def channels(self, at_full_width: int) -> int:
-        """Hidden channels of a layer that has `at_full_width` of them at width 1.0."""
-        n_channels = max(1, round(at_full_width * self.width))
-        return n_channels if self.max_channels is None else min(n_channels, self.max_channels)
-
-    def to_json(self) -> str:
-        """Canonical JSON, with a newline at the end."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes, *, where: str) -> "ModelConfig":
-        """The config that `to_json` wrote.
-
-        Args:
-          text: JSON.
-          where: the file it came from, for messages.
-
-        Raises:
-          InputError: no JSON object with these fields, or a value out of range.
-        """
-        try:
-            fields = json.loads(text)
-            return cls(**{**fields, "bands": tuple(fields["bands"])})
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise InputError(f"{where}: not a model config ({error})") from error
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
 
 
 def _encode_condition(onset_offset: Any, score: Any, config: ModelConfig) -> dict[int, Any]:
@@ -167,6 +78,6 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
         x = blocks.multi_band_residual(x, pianoroll, n_bands=n_bands, name=f"texture{index}", norm=config.norm)
     x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
     whole = blocks.whole_precision()
-    x = layers.LeakyReLU(negative_slope=blocks.NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)
+    x = layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)
     log_power = blocks.CropFrames(name="log_power", dtype=whole)(x, pianoroll)  # [batch, frames, n_bins]
     return keras.Model({"pianoroll": pianoroll, "onset_offset": onset_offset}, log_power, name="performance_net")

@@ -11,17 +11,19 @@ import math
 import pathlib
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
+from pnet_tf import model_config
 from pnet_tf import spec as spec_room
-from pnet_tf import unet
 from pnet_tf.errors import DAMAGED, InputError
 from pnet_tf.files import open_regular, read_small, write_arrays
+from pnet_tf.model_config import PAPER, ModelConfig
 from pnet_tf.spec import FeatureSpec
-from pnet_tf.unet import PAPER, ModelConfig
+
+if TYPE_CHECKING:
+    import keras
 
 VOICE_NAME = "voice.json"
 WEIGHTS_NAME = "weights.npz"
@@ -32,7 +34,7 @@ SHIPPED = pathlib.Path(__file__).parent / "voices"
 _FORMAT_VERSION = 1
 # Whose digest is in voice.json, and under which name. A config without its norm, or another spec, fits the same weights.
 _SEALED = {
-    WEIGHTS_NAME: "weights_sha256", unet.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
+    WEIGHTS_NAME: "weights_sha256", model_config.FILE_NAME: "model_config_sha256", spec_room.FILE_NAME: "feature_spec_sha256"
 }
 # What a voice folder, a SavedModel and a run folder are known by.
 _MARKS = (VOICE_NAME, WEIGHTS_NAME, GRAPH_NAME, "run.json")
@@ -129,7 +131,7 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
     """
     spec = FeatureSpec.read(folder)
     facts = read_facts(folder / VOICE_NAME, spec)
-    path = folder / unet.FILE_NAME
+    path = folder / model_config.FILE_NAME
     try:
         config = ModelConfig.from_json(read_small(path), where=str(path))
     except OSError as error:
@@ -204,7 +206,7 @@ def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, fa
       facts: what it is, as `read_facts` gives it.
     """
     (folder / spec_room.FILE_NAME).write_text(spec.to_json(), encoding="utf-8")
-    (folder / unet.FILE_NAME).write_text(config.to_json(), encoding="utf-8")
+    (folder / model_config.FILE_NAME).write_text(config.to_json(), encoding="utf-8")
     seals = {key: sha256_of(folder / name) for name, key in _SEALED.items()}
     named = {**facts, **seals, "format_version": _FORMAT_VERSION}
     named[_FACTS_KEY] = digest_of_facts(named)
@@ -214,19 +216,21 @@ def write_facts(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig, fa
 # --- weights
 
 
-def model_of_folder(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> keras.Model:
+def model_of_folder(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> "keras.Model":
     """The network of a voice folder with its weights; the arguments are what `open_folder` gave.
 
     Raises:
       InputError: the weights are damaged, or those of another network.
     """
-    _require_weights_for(folder / WEIGHTS_NAME, spec, config)
+    from pnet_tf import unet  # brings Keras
+
+    require_weights_for(folder / WEIGHTS_NAME, spec, config)
     model = unet.build_performance_net(spec, config)
     load_weights(folder, model)
     return model
 
 
-def _require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
+def require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
     """Raises InputError where spec or config ask for a network so much larger than its weights that memory might not do.
 
     The kernels counted are some that every such network has: at the bottom, at the bins and at the pitches.
@@ -240,8 +244,16 @@ def _require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelCon
         )
 
 
-def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
-    """Reads a voice folder's weights into a model, whatever its precision; each must be there, fit, and be finite.
+def load_weights(folder: pathlib.Path, model: "keras.Model") -> None:
+    """Reads a voice folder's weights into a model, whatever its precision; errors as `read_weights`."""
+    variables = {variable.path: variable for variable in model.variables}
+    arrays = read_weights(folder, {name: tuple(variable.shape) for name, variable in variables.items()})
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(variable.dtype))
+
+
+def read_weights(folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """A voice folder's weights, float16 [...] by name; each must be there, have its shape, and be finite.
 
     Names and shapes are compared before any number is read.
 
@@ -249,14 +261,11 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
       InputError: they are damaged, or those of another network.
     """
     path = folder / WEIGHTS_NAME
-    variables = {variable.path: variable for variable in model.variables}
     try:
-        arrays = _read(path, {name: tuple(variable.shape) for name, variable in variables.items()})
+        return _read(path, shapes)
     except DAMAGED as error:
         reason = " ".join(str(error).split())[:_REASON_CHARACTERS]  # numpy's may have several lines
         raise InputError(f"{path}: cannot read the weights ({reason}); get the voice again, or export it again") from error
-    for name, variable in variables.items():
-        variable.assign(arrays[name].astype(variable.dtype))
 
 
 def _read(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

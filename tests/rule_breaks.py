@@ -97,7 +97,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the inverse of the target comes before Griffin-Lim": (
         _break("export", "magnitude = stft.magnitude_from_log_power(log_power, self._spec)", "magnitude = log_power",
                "export::inversion_is_griffin_lim_of_the_magnitude"),
-        _break("inversion", "block = stft.magnitude_from_log_power(", "block = (lambda log_power, _: log_power)(",
+        _break("inversion_compiled", "block = stft.magnitude_from_log_power(", "block = (lambda log_power, _: log_power)(",
                "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
     ),
     "all bins are used": (
@@ -242,7 +242,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                "dataset::every_offset_reads_right_over_every_chunk_border_and_at_the_end"),
     ),
     "lengths inside the network are multiples of 16": (
-        _break("unet", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 2)",
+        _break("model_config", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 1)", "FRAME_MULTIPLE = 2 ** (len(PAPER.encoder) - 2)",
                "unet::as_many_frames_come_out_as_go_in"),
     ),
     "output frames equal input frames": (
@@ -257,8 +257,8 @@ RULES: dict[str, tuple[Break, ...]] = {
         _break("blocks", "InstanceNorm(2**level,", "InstanceNorm(1,", _NETWORK),
     ),
     "norm and activation have PyTorch's numbers": (
-        _break("blocks", "EPSILON = 1e-5", "EPSILON = 1e-3", "blocks::padding_changes_no_norm"),
-        _break("blocks", "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.3",
+        _break("model_config", "EPSILON = 1e-5", "EPSILON = 1e-3", "blocks::padding_changes_no_norm"),
+        _break("model_config", "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.3",
                "blocks::convolution_norm_and_activation_equal_pytorch"),
     ),
     "skips and conditions join equal times": (
@@ -267,7 +267,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                _NETWORK),
     ),
     "transposed kernels have 6, 4, 3, 2 frames and keep the time": (
-        _break("unet", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
+        _break("model_config", "(1024, 3, None), (1024, 2, None)", "(1024, 2, None), (1024, 3, None)", _NETWORK),
         _break("blocks", "normalise(_before_norm(layer, x, norm),",
                "normalise(ops.roll(_before_norm(layer, x, norm), 1, axis=1),",
                "blocks::transposed_convolution_equals_pytorch_at_equal_times"),
@@ -279,9 +279,9 @@ RULES: dict[str, tuple[Break, ...]] = {
                "blocks::multi_band_residual_equals_pytorchs_grouped_convolutions"),
     ),
     "the paper's plan has 249,804,801 parameters": (
-        _break("unet", "(256, 512, 1024, 2048, 4096)", "(256, 512, 1024, 2048, 2048)",
+        _break("model_config", "(256, 512, 1024, 2048, 4096)", "(256, 512, 1024, 2048, 2048)",
                "unet::parameters_are_as_many_as_in_the_paper_s_plan"),
-        _break("unet", "bands: tuple[int, ...] = (2, 4, 8, 16)", "bands: tuple[int, ...] = (2, 4, 8)",
+        _break("model_config", "bands: tuple[int, ...] = (2, 4, 8, 16)", "bands: tuple[int, ...] = (2, 4, 8)",
                "unet::parameters_are_as_many_as_in_the_paper_s_plan"),
     ),
     "a score is performed in windows of the training length": (
@@ -303,18 +303,18 @@ RULES: dict[str, tuple[Break, ...]] = {
                "windows::windows_that_disagree_are_cross_faded_in_log_power"),
     ),
     "a piece has one phase from its start to its end": (
-        _break("inversion", "(block, self._carry, first_frame",
+        _break("inversion_compiled", "(block, self._carry, first_frame",
                "(block, griffin_lim.nothing_before(block, self._spec), first_frame",
                "inversion::in_blocks_it_comes_as_near_as_in_one_go"),
     ),
     "hiss is gated where nothing sounds, and notes are left as they are": (
-        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
+        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
                "hiss_gate::what_is_silent_but_for_small_errors_becomes_silence"),
-        _break("hiss_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
+        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
                "hiss_gate::notes_are_left_as_they_are"),
         _break("hiss_gate", "closing = 1 - (since", "closing = 2 - 0 * (since",
                "hiss_gate::a_rest_fades_out_and_the_next_note_finds_the_gate_open"),
-        _break("render", "gain[None, frames], **levels)", "gain[None, frames], [0.0], levels['ceiling'])",
+        _break("render", "gain[None, frames], **levels)", "gain[None, frames], ceiling=levels['ceiling'])",
                "render::the_noise_of_the_voices_recordings_sounds_while_notes_do"),
     ),
     "a file has the loudness that was asked for": (
@@ -367,7 +367,7 @@ RULES: dict[str, tuple[Break, ...]] = {
                'if (found := sha256_of(folder / name)) == "":',
                "voice_folder::a_changed_number_is_noticed_by_the_digest_and_by_the_checksum",
                "voice_folder::a_changed_network_or_spec_that_the_weights_would_fit_is_noticed"),
-        _break("voice_folder", "_require_weights_for(folder / WEIGHTS_NAME, spec, config)", "pass",
+        _break("voice_folder", "require_weights_for(folder / WEIGHTS_NAME, spec, config)", "pass",
                "voice_folder::a_network_far_larger_than_its_weights_is_never_built"),
     ),
     "the tempo map of a MIDI file is exact": (

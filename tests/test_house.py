@@ -56,20 +56,27 @@ MAY_IMPORT = {
     "inspect_shards": {"errors", "spec", "remote", "command"} | SHARDS,
     "augmentation": {"spec"},
     "dataset": {"errors", "spec", "augmentation"} | SHARDS,
-    "blocks": set(),
-    "unet": {"errors", "spec", "blocks"},
+    "model_config": {"errors"},
+    "blocks": {"model_config"},
+    "unet": {"spec", "blocks", "model_config"},
     "loss": {"spec"},
-    "phase_start": {"spec"},
-    "griffin_lim": {"spec", "stft", "phase_start"},
+    "processors": set(),
+    "light_gate": {"spec"},
+    "light_phase": {"spec"},
+    "light_griffin_lim": {"spec", "light_phase", "processors"},
+    "onnx_graph": set(),
+    "light_network": {"errors", "spec", "model_config", "onnx_graph", "processors"},
+    "phase_start": {"spec", "light_phase"},
+    "griffin_lim": {"spec", "stft", "phase_start", "light_griffin_lim"},
     "summaries": {"spec", "stft", "griffin_lim", "window_picture"},
     "schedule": set(),
     "baseline": {"errors", "spec"},
     "checkpoint": {"errors", "spec", "schedule", "files"},
-    "run_folder": {"errors", "spec", "unet", "files"},
-    "settings": {"unet"},
+    "run_folder": {"errors", "spec", "model_config", "files"},
+    "settings": {"model_config"},
     "cluster": {"errors", "dataset"},
     "train_step": {"loss"},
-    "trained": {"errors", "spec", "unet", "voice_folder"} | RUN,
+    "trained": {"errors", "spec", "unet", "model_config", "voice_folder"} | RUN,
     "learner": {"errors", "spec", "unet", "cluster", "train_step", "trained"} | RUN,
     "validation": {"baseline", "dataset", "loss", "train_step", "cluster"} | SHARDS,
     "stop_request": set(),
@@ -84,8 +91,9 @@ MAY_IMPORT = {
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
     "xla_start": set(),
     "windows": set(),
-    "hiss_gate": {"spec"},
-    "inversion": {"spec", "stft", "griffin_lim", "xla_start"},
+    "hiss_gate": {"spec", "light_gate"},
+    "inversion_compiled": {"spec", "stft", "griffin_lim", "xla_start"},
+    "inversion": {"spec", "light_griffin_lim", "inversion_compiled"},
     "voice_level": SCORE | {"roll", "loudness"},
     "serving_messages": set(),
     "serving_warm_up": {"spec", "serving_messages"},
@@ -94,16 +102,18 @@ MAY_IMPORT = {
     | {"savedmodel", "serving_warm_up"}
     | RUN,
     "export_command": {"errors", "command", "export"},
-    "voice_folder": {"errors", "spec", "unet", "files"},
-    "savedmodel": {"errors", "files", "spec", "voice_folder"},
-    "render": SCORE | {"roll", "savedmodel", "windows", "hiss_gate", "inversion", "griffin_lim"},
+    "voice_folder": {"errors", "spec", "unet", "model_config", "files"},
+    "voice": {"spec"},
+    "savedmodel": {"errors", "files", "spec", "voice", "voice_folder"},
+    "runtimes": {"errors", "light_network", "savedmodel", "voice", "voice_folder"},
+    "render": SCORE | {"roll", "voice", "windows", "light_*", "inversion"},
     "panels": {"spec"},
     "picture": SCORE | {"panels"},
     "window_picture": {"spec", "panels"},
     "example_scores": {"errors"},
     "perform*": SCORE
-    | {"instruments", "wav_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
-    | {"command", "perform*", "voice_folder", "example_scores"},
+    | {"instruments", "wav_file", "files", "roll", "runtimes", "voice", "render", "loudness", "mastering", "picture", "panels"}
+    | {"command", "perform*", "example_scores"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -114,17 +124,19 @@ MAY_IMPORT = {
     "evaluation_plan": {"errors", "remote", "corpus"},
     "evaluation_picture": SCORE | {"roll", "panels", "picture", "metrics*"},
     "evaluation_controls": SCORE | EVALUATION | {"preparer", "baseline", "roll", "inversion"},
-    "evaluat*": SCORE | CORPUS | EVALUATION | {"render", "savedmodel", "voice_folder", "soundfont", "bootstrap", "command"},
+    "evaluat*": SCORE | CORPUS | EVALUATION
+    | {"render", "savedmodel", "voice", "voice_folder", "soundfont", "bootstrap", "command"},
 }
 SOUNDING = ["savedmodel", "voice_folder", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
-SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion", "xla_start"]
+SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion*", "xla_start", "voice", "runtimes", "light_*", "onnx_graph"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
     *("level_range", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
-WITHOUT_TENSORFLOW = ["errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW = ["model_config", "errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
+WITHOUT_TENSORFLOW += ["light_*", "onnx_graph", "processors", "voice"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["serving_messages", "serving_client", "example_scores"]
@@ -321,7 +333,7 @@ def ranges(*groups: str) -> list[Requirement]:
 
 
 def test_the_pins_lie_in_the_ranges_of_the_package():
-    wanted = ranges("base", "tf", "beam", "dev")
+    wanted = ranges("base", "tf", "play", "beam", "dev")
     assert len(wanted) > 15
     pinned = pins()
     wrong = [str(r) for r in wanted if not r.specifier.contains(pinned.get(canonicalize_name(r.name), "0"))]

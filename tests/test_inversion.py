@@ -1,4 +1,4 @@
-"""Inversion in blocks: as near as in one go, in any portions, without a seam, in memory that does not grow."""
+"""Inversion in blocks, compiled and in NumPy: as near as in one go, in any portions, without a seam."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,11 @@ import tensorflow as tf
 from pnet_tf import griffin_lim, inversion, stft
 from pnet_tf.inversion import Inverter
 from pnet_tf.spec import FeatureSpec
+from pnet_tf.voice import RUNTIMES
 
 SPEC = FeatureSpec()
 SMALL = FeatureSpec(sample_rate_hz=8000, n_fft=256, hop_samples=64)
+both = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
 def melody(spec, seconds):
@@ -24,8 +26,8 @@ def log_power_of(waveform, spec):
     return stft.log_power(tf.constant(waveform[None], tf.float32), spec).numpy()[0]
 
 
-def inverted(log_power, spec, *, portions=100_000, **settings):
-    inverter = Inverter(spec, **settings)
+def inverted(runtime, log_power, spec, *, portions=100_000, **settings):
+    inverter = Inverter(spec, runtime=runtime, **settings)
     parts = [inverter.add(log_power[first : first + portions]) for first in range(0, len(log_power), portions)]
     return np.concatenate([*parts, inverter.finish()])
 
@@ -37,53 +39,59 @@ def convergence_db(waveform, log_power, spec):
 
 
 @pytest.mark.parametrize("start", ["spsi", "random"])
-def test_in_blocks_it_comes_as_near_as_in_one_go(start):
+@both
+def test_in_blocks_it_comes_as_near_as_in_one_go(runtime, start):
     drawn = log_power_of(melody(SMALL, 15), SMALL)
     assert len(drawn) > 3 * inversion.BLOCK_FRAMES
     magnitude = stft.magnitude_from_log_power(tf.constant(drawn[None]), SMALL)
     whole = griffin_lim.griffin_lim(magnitude, SMALL, iterations=8, phase_start=start)[0].numpy()
-    joined = inverted(drawn, SMALL, iterations=8, phase_start=start)
+    joined = inverted(runtime, drawn, SMALL, iterations=8, phase_start=start)
     assert len(joined) == len(whole)
     assert convergence_db(joined, drawn, SMALL) < convergence_db(whole, drawn, SMALL) + 1.0
 
 
 @pytest.mark.parametrize("n_frames", [0, 1, 2, 511, 512, 524, 525, 528, 529, 1024, 1500])
-def test_any_number_of_frames_gives_its_samples(n_frames):
+@both
+def test_any_number_of_frames_gives_its_samples(runtime, n_frames):
     drawn = log_power_of(melody(SMALL, 13), SMALL)[:n_frames]
-    sound = inverted(drawn, SMALL, iterations=1)
+    sound = inverted(runtime, drawn, SMALL, iterations=1)
     assert sound.shape == (max(n_frames - 1, 0) * SMALL.hop_samples,)
     assert sound.dtype == np.float32
 
 
-def test_portions_change_nothing():
+@both
+def test_portions_change_nothing(runtime):
     drawn = log_power_of(melody(SMALL, 10), SMALL)
-    whole = inverted(drawn, SMALL, iterations=2)
+    whole = inverted(runtime, drawn, SMALL, iterations=2)
     for portions in (97, 600):
-        np.testing.assert_array_equal(inverted(drawn, SMALL, portions=portions, iterations=2), whole)
+        np.testing.assert_array_equal(inverted(runtime, drawn, SMALL, portions=portions, iterations=2), whole)
 
 
-def test_sound_comes_as_soon_as_a_block_is_there():
+@both
+def test_sound_comes_as_soon_as_a_block_is_there(runtime):
     drawn = log_power_of(melody(SMALL, 10), SMALL)
-    inverter = Inverter(SMALL, iterations=1)
+    inverter = Inverter(SMALL, iterations=1, runtime=runtime)
     ready = inversion.BLOCK_FRAMES + inversion.AHEAD_FRAMES
     assert len(inverter.add(drawn[: ready - 1])) == 0
     sound = inverter.add(drawn[ready - 1 : ready])
     assert len(sound) == inversion.BLOCK_FRAMES * SMALL.hop_samples - SMALL.n_fft // 2
 
 
-def test_the_same_seed_gives_the_same_samples():
+@both
+def test_the_same_seed_gives_the_same_samples(runtime):
     drawn = log_power_of(melody(SMALL, 9), SMALL)
     settings = {"iterations": 3, "phase_start": "random"}
-    first = inverted(drawn, SMALL, seed=4, **settings)
-    np.testing.assert_array_equal(inverted(drawn, SMALL, seed=4, **settings), first)
-    assert np.abs(inverted(drawn, SMALL, seed=5, **settings) - first).max() > 1e-3
+    first = inverted(runtime, drawn, SMALL, seed=4, **settings)
+    np.testing.assert_array_equal(inverted(runtime, drawn, SMALL, seed=4, **settings), first)
+    assert np.abs(inverted(runtime, drawn, SMALL, seed=5, **settings) - first).max() > 1e-3
 
 
-def test_where_blocks_meet_no_level_steps_and_no_spectrum_jumps():
+@both
+def test_where_blocks_meet_no_level_steps_and_no_spectrum_jumps(runtime):
     """Against the sound itself, over frames of 50 ms: a border is like any other place."""
     waveform = melody(SPEC, 14.2).astype(np.float32)[8820:]  # no note begins at a border
     drawn = log_power_of(waveform, SPEC)
-    sound = inverted(drawn, SPEC, iterations=16)
+    sound = inverted(runtime, drawn, SPEC, iterations=16)
     frame = 2205
     n = len(sound) // frame
     power = np.square(sound[: n * frame]).reshape(n, frame).mean(axis=1)

@@ -45,7 +45,7 @@ def installed_for(*groups):
     return found
 
 
-PACKAGES = installed_for("tf")
+PACKAGES = installed_for("tf", "play")
 DOCUMENT = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
 
 

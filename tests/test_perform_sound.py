@@ -6,7 +6,6 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
-import tensorflow as tf
 
 from pnet_tf import perform_sound, render, savedmodel
 from pnet_tf.errors import InputError
@@ -27,8 +26,8 @@ def voice_of(*, log_power=18.0, loudness_lufs=None):
             for k in (1, 2, 3):
                 middle = round(k * hz * SPEC.n_fft / SPEC.sample_rate_hz)
                 for offset, less in ((-1, 1.4), (0, 0.0), (1, 1.4)):
-                    drawn[:, :, middle + offset] += pianoroll.numpy()[:, :, pitch] * (log_power - less - k)
-        return tf.constant(drawn)
+                    drawn[:, :, middle + offset] += pianoroll[:, :, pitch] * (log_power - less - k)
+        return drawn
 
     return savedmodel.Voice(spectrogram, SPEC, "violin", (1,) * 128, 864, loudness_lufs)
 

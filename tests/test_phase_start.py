@@ -1,4 +1,4 @@
-"""Phases read off a magnitude: each step worked out in NumPy, a heap to compare with, and blocks that go on."""
+"""Phases read off a magnitude, in-graph and in NumPy: each step worked out, a heap to compare with, and blocks that go on."""
 
 import heapq
 
@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from pnet_tf import griffin_lim, phase_start, stft
+from pnet_tf import griffin_lim, light_griffin_lim, light_phase, phase_start, stft
 from pnet_tf.spec import FeatureSpec
 
 SPEC = FeatureSpec()
 SMALL = FeatureSpec(n_fft=32, hop_samples=4)
+INVERSIONS = {phase_start: griffin_lim, light_phase: light_griffin_lim}
+both = pytest.mark.parametrize("room", INVERSIONS, ids=["graph", "light"])
 
 
 def magnitude_of(waveform, spec=SPEC):
@@ -67,47 +69,52 @@ def integrated_with_a_heap(magnitude):
     return cycles
 
 
-def test_it_comes_near_to_integration_with_a_heap_and_far_beyond_the_plain_advance(magnitude):
+@both
+def test_it_comes_near_to_integration_with_a_heap_and_far_beyond_the_plain_advance(room, magnitude):
     piece = magnitude[:, :90]
     heap = convergence_db(integrated_with_a_heap(piece[0])[None], piece)
-    spsi = convergence_db(phase_start.start_cycles(piece, SPEC), piece)
-    advance = convergence_db(phase_start.start_cycles(piece, SPEC, phase_start="advance"), piece)
+    spsi = convergence_db(room.start_cycles(piece, SPEC), piece)
+    advance = convergence_db(room.start_cycles(piece, SPEC, phase_start="advance"), piece)
     assert spsi < heap + 2.0
     assert spsi < advance - 8.0
 
 
 @pytest.mark.parametrize("start", ["spsi", "advance"])
-def test_a_steady_tone_between_two_bins_comes_back_at_its_own_pitch(start):
+@both
+def test_a_steady_tone_between_two_bins_comes_back_at_its_own_pitch(room, start):
     """Its frequency is read off the slope around its peak; the middle of the nearest bin is 1.5 Hz away."""
     time_sec = np.arange(SPEC.sample_rate_hz) / SPEC.sample_rate_hz
     magnitude = magnitude_of(0.2 * np.sin(2 * np.pi * 1000.7 * time_sec))
-    back = griffin_lim.griffin_lim(magnitude, SPEC, iterations=0, phase_start=start)[0, 8192:-8192].numpy()
+    back = np.asarray(INVERSIONS[room].griffin_lim(magnitude, SPEC, iterations=0, phase_start=start))[0, 8192:-8192]
     spectrum = np.abs(np.fft.rfft(back * np.hanning(len(back)), 8 * len(back)))
     peak_hz = np.argmax(spectrum) * SPEC.sample_rate_hz / (8 * len(back))
     assert abs(peak_hz - 1000.7) < 0.5
 
 
-def test_a_steady_tone_comes_back_almost_whole():
+@both
+def test_a_steady_tone_comes_back_almost_whole(room):
     time_sec = np.arange(SPEC.sample_rate_hz) / SPEC.sample_rate_hz
     magnitude = magnitude_of(0.2 * np.sin(2 * np.pi * 1000.7 * time_sec))
-    assert convergence_db(phase_start.start_cycles(magnitude, SPEC), magnitude, edge=16) < -35
+    assert convergence_db(room.start_cycles(magnitude, SPEC), magnitude, edge=16) < -35
 
 
-def test_the_energy_of_a_click_comes_back_where_it_was():
+@both
+def test_the_energy_of_a_click_comes_back_where_it_was(room):
     """The slope over time shows where in a frame the energy lies. A flat spectrum has no peaks to hold it together better."""
     waveform = np.zeros(8192)
     waveform[4300] = 1
-    back = griffin_lim.griffin_lim(magnitude_of(waveform), SPEC, iterations=0)[0].numpy()
+    back = np.asarray(INVERSIONS[room].griffin_lim(magnitude_of(waveform), SPEC, iterations=0))[0]
     assert np.square(back[4000:4601]).sum() > 0.7 * np.square(back).sum()
 
 
 MAGNITUDES = st_numpy.arrays(np.float32, (1, 2, SMALL.n_bins), elements=st.sampled_from([0, 0.25, 0.5, 1, 2, 3]))
 
 
-@settings(max_examples=200, deadline=None)
-@given(MAGNITUDES)
-def test_every_bin_belongs_to_the_peak_that_it_rises_to(magnitude):
-    peaks = phase_start._peaks(tf.constant(magnitude)).numpy()
+@both
+@settings(max_examples=100, deadline=None)
+@given(magnitude=MAGNITUDES)
+def test_every_bin_belongs_to_the_peak_that_it_rises_to(room, magnitude):
+    peaks = np.asarray(room._peaks(magnitude))
     for values, found in zip(magnitude[0], peaks[0], strict=True):
         ends = np.concatenate([[-1], values, [-1]])
         for k in range(len(values)):
@@ -117,18 +124,20 @@ def test_every_bin_belongs_to_the_peak_that_it_rises_to(magnitude):
             assert found[k] == at, (values, k)
 
 
-def test_a_bin_farther_than_63_bins_from_its_peak_turns_by_itself():
+@both
+def test_a_bin_farther_than_63_bins_from_its_peak_turns_by_itself(room):
     slope = np.linspace(1, 2, SPEC.n_bins, dtype=np.float32)[None, None]
-    peaks = phase_start._peaks(tf.constant(slope)).numpy()[0, 0]
+    peaks = np.asarray(room._peaks(slope))[0, 0]
     assert (peaks[-64:] == SPEC.n_bins - 1).all()
     np.testing.assert_array_equal(peaks[:-64], np.arange(SPEC.n_bins - 64))
 
 
-def test_phases_follow_from_frame_to_frame():
+@both
+def test_phases_follow_from_frame_to_frame(room):
     random = np.random.default_rng(0)
     first, step = random.random((2, 5)).astype(np.float32), random.random((2, 7, 5)).astype(np.float32)
     source = random.integers(0, 5, (2, 7, 5)).astype(np.int32)
-    found = phase_start._follow(tf.constant(first), tf.constant(source), tf.constant(step)).numpy()
+    found = np.asarray(room._follow(first, source, step))
     expected = [first]
     for t in range(7):
         expected.append(np.take_along_axis(expected[-1], source[:, t], axis=1) + step[:, t])
@@ -137,19 +146,21 @@ def test_phases_follow_from_frame_to_frame():
 
 
 @pytest.mark.parametrize("start", ["spsi", "advance"])
-def test_a_block_goes_on_where_the_one_before_ended(magnitude, start):
+@both
+def test_a_block_goes_on_where_the_one_before_ended(room, magnitude, start):
     """The last frame of a block reads its slope over time off one frame more; hence the look-ahead of one."""
-    whole = phase_start.start_cycles(magnitude, SPEC, phase_start=start).numpy()
-    before = phase_start.start_cycles(magnitude[:, :41], SPEC, phase_start=start)[:, :40]
-    last = phase_start.LastFrame(tf.constant(magnitude[:, 39]), before[:, 39])
-    after = phase_start.start_cycles(magnitude[:, 40:], SPEC, phase_start=start, last=last).numpy()
+    whole = np.asarray(room.start_cycles(magnitude, SPEC, phase_start=start))
+    before = room.start_cycles(magnitude[:, :41], SPEC, phase_start=start)[:, :40]
+    last = room.LastFrame(magnitude[:, 39], before[:, 39])
+    after = np.asarray(room.start_cycles(magnitude[:, 40:], SPEC, phase_start=start, last=last))
     difference = np.concatenate([before, after], axis=1) - whole
     np.testing.assert_allclose(difference - np.round(difference), 0, atol=1e-3)
 
 
-def test_random_phases_depend_on_seed_and_frame_alone(magnitude):
+@both
+def test_random_phases_depend_on_seed_and_frame_alone(room, magnitude):
     def draw(part, first, seed=7):
-        return phase_start.start_cycles(part, SPEC, phase_start="random", seed=seed, first_frame=first).numpy()
+        return np.asarray(room.start_cycles(part, SPEC, phase_start="random", seed=seed, first_frame=first))
 
     whole = draw(magnitude[:, :20], 0)
     np.testing.assert_array_equal(draw(magnitude[:, 8:20], 8), whole[:, 8:])
@@ -157,14 +168,16 @@ def test_random_phases_depend_on_seed_and_frame_alone(magnitude):
     assert whole.min() >= 0 and whole.max() < 1 and abs(whole.mean() - 0.5) < 0.01
 
 
-def test_silence_and_a_single_frame_are_no_trouble():
+@both
+def test_silence_and_a_single_frame_are_no_trouble(room):
     for start in phase_start.PHASE_STARTS:
         for n_frames in (1, 2):
-            cycles = phase_start.start_cycles(tf.zeros([2, n_frames, SPEC.n_bins]), SPEC, phase_start=start).numpy()
+            cycles = np.asarray(room.start_cycles(np.zeros((2, n_frames, SPEC.n_bins), np.float32), SPEC, phase_start=start))
             assert cycles.shape == (2, n_frames, SPEC.n_bins)
             assert np.isfinite(cycles).all()
 
 
-def test_an_unknown_start_is_refused():
+@both
+def test_an_unknown_start_is_refused(room):
     with pytest.raises(ValueError, match="phase_start is 'guess', expected one of spsi, advance, random"):
-        phase_start.start_cycles(tf.zeros([1, 2, SPEC.n_bins]), SPEC, phase_start="guess")
+        room.start_cycles(np.zeros((1, 2, SPEC.n_bins), np.float32), SPEC, phase_start="guess")

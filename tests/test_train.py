@@ -61,16 +61,16 @@ def test_an_instruments_flag_file_is_the_papers_recipe(name):
 
 
 def test_defaults_of_flags_and_of_settings_agree():
-    from pnet_tf import blocks, loss, settings, unet
+    from pnet_tf import loss, model_config, settings
 
     flags = parse("--data=x")
     for field in dataclasses.fields(settings.Settings):
         if field.default is not dataclasses.MISSING:
             assert flags[field.name].value == field.default, field.name
-    config = unet.ModelConfig()
+    config = model_config.ModelConfig()
     assert (flags.preset, flags.width, tuple(map(int, flags.bands))) == (config.preset, config.width, config.bands)
     assert (flags.norm, flags.max_channels) == (config.norm, config.max_channels)
-    assert flags["norm"].parser.enum_values == list(blocks.NORMS)
+    assert flags["norm"].parser.enum_values == list(model_config.NORMS)
     assert flags["strategy"].parser.enum_values == list(settings.STRATEGIES)
     assert flags["precision"].parser.enum_values == list(settings.PRECISIONS)
     assert flags["loss"].parser.enum_values == list(loss.LOSSES)

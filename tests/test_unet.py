@@ -147,32 +147,6 @@ def test_same_seed_same_weights():
         np.testing.assert_array_equal(one, other)
 
 
-def test_config_survives_json():
-    config = ModelConfig(width=0.25, bands=(1, 2))
-    assert ModelConfig.from_json(config.to_json(), where="x") == config
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"preset": "huge"}, "preset is 'huge'"),
-        ({"width": 0.0}, "width is 0.0"),
-        ({"width": float("nan")}, "width is nan"),
-        ({"bands": (3,)}, "cannot be split into"),
-        ({"bands": (0,)}, "cannot be split into"),
-    ],
-)
-def test_a_config_out_of_range_is_refused(fields, message):
-    with pytest.raises(InputError, match=message):
-        ModelConfig(**fields)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"preset": 1}', '{"bands": 3}', "{" * 100])
-def test_what_is_no_config_is_refused_with_its_place(text):
-    with pytest.raises(InputError, match=r"^here: "):
-        ModelConfig.from_json(text, where="here")
-
-
 def test_biases_before_norms_are_fixed_and_mean_nothing():
     """Whatever they are, the output is the same: learning them would be following rounding."""
     keras.utils.set_random_seed(0)

@@ -116,14 +116,14 @@ def _open_manifest(scratch: pathlib.Path) -> Read:
 
 
 def _open_voice(name: str, scratch: pathlib.Path) -> Read:
-    from pnet_tf import unet, voice_folder
+    from pnet_tf import model_config, voice_folder
+    from pnet_tf.model_config import ModelConfig
     from pnet_tf.spec import FILE_NAME, FeatureSpec
-    from pnet_tf.unet import ModelConfig
 
     (scratch / voice_folder.WEIGHTS_NAME).write_bytes(seeds.weights()[0])
     facts = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5}
     voice_folder.write_facts(scratch, FeatureSpec(), ModelConfig(width=1 / 128, bands=(2,)), facts)
-    files = {item: (scratch / item).read_bytes() for item in (voice_folder.VOICE_NAME, unet.FILE_NAME, FILE_NAME)}
+    files = {item: (scratch / item).read_bytes() for item in (voice_folder.VOICE_NAME, model_config.FILE_NAME, FILE_NAME)}
 
     def read(data: bytes) -> object:
         """A voice folder of which one file is this; its seals are made to fit."""
@@ -133,7 +133,7 @@ def _open_voice(name: str, scratch: pathlib.Path) -> Read:
         if name == voice_folder.VOICE_NAME:
             _seal_facts(scratch / name, data)
         spec = FeatureSpec.read(scratch)
-        config = ModelConfig.from_json((scratch / unet.FILE_NAME).read_bytes(), where=name)
+        config = ModelConfig.from_json((scratch / model_config.FILE_NAME).read_bytes(), where=name)
         if name != voice_folder.VOICE_NAME:
             voice_folder.write_facts(scratch, spec, config, facts)
         return voice_folder.open_folder(scratch)
@@ -153,12 +153,12 @@ def _seal_facts(path: pathlib.Path, data: bytes) -> None:
 
 
 def _open_run(scratch: pathlib.Path) -> Read:
-    from pnet_tf import run_folder, unet
+    from pnet_tf import model_config, run_folder
+    from pnet_tf.model_config import ModelConfig
     from pnet_tf.spec import FILE_NAME
-    from pnet_tf.unet import ModelConfig
 
     (scratch / FILE_NAME).write_bytes(seeds.specs()[0])
-    (scratch / unet.FILE_NAME).write_text(ModelConfig().to_json())
+    (scratch / model_config.FILE_NAME).write_text(ModelConfig().to_json())
 
     def read(data: bytes) -> object:
         """A run folder with this record."""
