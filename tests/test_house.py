@@ -98,6 +98,15 @@ MAY_IMPORT = {
     "perform*": SCORE
     | {"instruments", "wav_file", "files", "roll", "savedmodel", "render", "loudness", "mastering", "picture", "panels"}
     | {"command", "perform*", "voice_folder"},
+    "page_words": SCORE | {"instruments", "panels"},
+    "page_reading": SCORE | {"page_words"},
+    "page_live": {"spec", "panels"},
+    "page_session": {"errors", "page_live"},
+    "page_routes": {"page_live", "page_session", "page_words"},
+    "page_voices": SCORE
+    | {"mastering", "perform_fit", "perform_sound", "picture", "render", "savedmodel", "voice_folder"},
+    "page*": SCORE | {"page_*"},
+    "serve_command": {"errors", "command", "page", "page_*"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -111,7 +120,7 @@ MAY_IMPORT = {
     "evaluat*": SCORE | CORPUS | EVALUATION | {"render", "savedmodel", "voice_folder", "soundfont", "bootstrap", "command"},
 }
 SOUNDING = ["savedmodel", "voice_folder", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
-SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion", "xla_start"]
+SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion", "xla_start", "page*", "serve_command"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -122,6 +131,7 @@ WITHOUT_TENSORFLOW = ["errors", "limits", "spec", "command", "score*", "roll", "
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
+WITHOUT_TENSORFLOW += ["page_words", "page_reading", "page_live", "page_session", "page_routes"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
