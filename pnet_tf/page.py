@@ -84,7 +84,7 @@ def _lay_out(gr: Any, desk: Desk) -> Controls:
     bounds = desk.bounds
     with gr.Group(elem_id="pnet-score"):
         upload = gr.File(
-            label=f"A score: MIDI or MusicXML, up to {bounds.max_upload_mb:g} MB", elem_id="pnet-upload", height=130
+            label=f"A score: MIDI or MusicXML, up to {bounds.max_upload_mb:g} MB", elem_id="pnet-upload", height=150
         )
         example = gr.Radio(list(desk.examples()), label="Or an example", elem_id="pnet-example")
     with gr.Group(elem_id="pnet-wishes"):
@@ -127,17 +127,17 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
 
     def take(path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
-        """A score was given, or taken away."""
+        """A score was given."""
         file = pathlib.Path(path) if path else None
-        return _take(gr, desk, file, file.name if file else "", choice, _wishes(*wished))
+        return [None, *_take(gr, desk, file, file.name if file else "", choice, _wishes(*wished))]
 
     def take_example(name: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """An example was chosen."""
-        return _take(gr, desk, desk.examples().get(name or ""), name or "", choice, _wishes(*wished))
+        return [None, *_take(gr, desk, desk.examples().get(name or ""), name or "", choice, _wishes(*wished))]
 
     def take_part(number: int | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """Another part was chosen."""
-        return _take_part(gr, desk, number, choice, _wishes(*wished))
+        return [None, *_take_part(gr, desk, number, choice, _wishes(*wished))]
 
     def show(choice: Choice | None, *wished: Any) -> list[Any]:
         """Something is to be played in another way."""
@@ -147,10 +147,10 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
         """A performance is asked for."""
         return _begin(gr, desk, choice, _wishes(*wished))
 
-    taken = [c.choice, c.part, c.voice, *shown]
+    # The place for a file is empty again once the file is read: the notice names it, and the next may come.
+    taken = [c.upload, c.choice, c.part, c.voice, *shown]
     events = [
         c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **{**hidden, "show_progress": "minimal"}),
-        c.upload.clear(take, [c.upload, c.choice, *wishes], taken, **hidden),
         c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden),
         c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden),
         *(wish.input(show, [c.choice, *wishes], shown, **hidden) for wish in wishes[:2]),
@@ -159,7 +159,6 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     for event in events:
         event.then(None, [c.piece], None, js=_SHOW, api_visibility="private")
     c.upload.upload(lambda: None, None, c.example, **hidden)
-    c.example.input(lambda: None, None, c.upload, **hidden)
     begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
     begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
 

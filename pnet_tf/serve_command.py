@@ -6,6 +6,7 @@ The page needs no network. Ctrl-C ends it.
 """
 
 import contextlib
+import logging as stdlib_logging
 import os
 import pathlib
 import socket
@@ -132,8 +133,16 @@ def _mounted(bounds: Any, listener: socket.socket) -> dict[str, Any]:
 
 
 def _run(uvicorn: Any, app: Any, listener: socket.socket) -> None:
+    class Server(uvicorn.Server):
+        """One that calls no fault what it breaks off itself: pages that are still open when it ends."""
+
+        async def shutdown(self, *arguments: Any, **named: Any) -> None:
+            """As its base, in silence."""
+            stdlib_logging.getLogger("uvicorn.error").setLevel(stdlib_logging.CRITICAL)
+            await super().shutdown(*arguments, **named)
+
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 def console() -> None:

@@ -338,6 +338,15 @@ def test_what_attacks_need_is_pinned_apart_from_what_tests_need():
     assert not set(pinned) & set(pins())
 
 
+def test_what_the_page_and_its_browser_tests_need_is_pinned_apart_too():
+    names = ("requirements-demo.txt", "requirements-browser.txt")
+    lines = [line for name in names for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    pinned = dict(line.split("==") for line in lines if line and line[0] != "#")
+    wanted = [requirement for requirement in ranges("demo") if requirement.name != "pnet_tf"]
+    assert {r.name: r.specifier.contains(pinned[r.name]) for r in wanted} == {"gradio": True}
+    assert set(pinned) == {"gradio", "playwright"} and not set(pinned) & set(pins())
+
+
 def test_the_base_needs_no_tensorflow():
     assert not {canonicalize_name(requirement.name) for requirement in ranges("base")} & TENSORFLOW
 

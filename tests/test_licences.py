@@ -65,6 +65,15 @@ def test_each_dependency_is_listed_with_its_licence_and_none_is_strongly_copylef
         assert f"**{name}**" in DOCUMENT, f"docs/licences.md does not explain {name} ({said})"
 
 
+def test_what_the_page_brings_is_listed_too():
+    """Where it is installed: make test-browser does that."""
+    for name, distribution in installed_for("tf", "demo").items():
+        said = licence_of(distribution)
+        assert not STRONG.search(said), f"{name}: {said}"
+        assert name == "pnet-tf" or re.search(rf"^\| {re.escape(name)} \| ", DOCUMENT, re.MULTILINE), f"{name} ({said})"
+        assert not COPYLEFT.search(said) or f"**{name}**" in DOCUMENT, f"{name} ({said}) is not explained"
+
+
 def test_what_wheels_bundle_of_copyleft_libraries_is_explained():
     bundled = {
         (name, library)

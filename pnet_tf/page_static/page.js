@@ -63,6 +63,7 @@ class Player {
     $("work").hidden = false;
     $("progress").removeAttribute("value");
     this.say("Asking for the performance.");
+    $("player").scrollIntoView({ block: "nearest" });
     try {
       const answer = await fetch(`${mine.url}/live`, { signal: mine.abort.signal });
       if (!answer.ok) throw new Error(await answer.text());
