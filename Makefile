@@ -1,5 +1,5 @@
-# make demo | make demo-train | make test | make test-slow | make attack | make attack-full | make docs | make test-docs
-# make lint | make package | make clean
+# make demo | make demo-train | make test | make test-slow | make test-browser | make attack | make attack-full | make docs
+# make test-docs | make lint | make package | make clean
 # Each sets up .venv on its first call (no root, nothing outside this folder) and starts at once on the next.
 
 VENV := .venv
@@ -16,7 +16,7 @@ PYTEST_ARGS ?=
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo demo-train test test-slow attack attack-full docs test-docs linkcheck lint package clean
+.PHONY: help demo demo-train test test-slow test-browser attack attack-full docs test-docs linkcheck lint package clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -64,6 +64,18 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -q -m slow $(PYTEST_ARGS)
+
+# Debian's Chromium, for its own download is not to be counted on; where it is missing only root can bring it.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+test-browser: $(STAMP)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.txt \
+	  --requirement requirements-demo.txt --requirement requirements-browser.txt
+	@if [ -z "$(CHROMIUM)" ]; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "no Chromium: install one (Debian: apt-get install chromium)" >&2; exit 1; fi; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; \
+	fi
+	$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
 
 # Readers get ATTACK_SEC seconds in all; the tests marked attack as long as they take. The full run goes on where it stopped.
 ATTACK_SEC ?= 330

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,11 @@ _HZ_TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
 def pitch_name(pitch: int) -> str:
     """The name of a MIDI pitch: `A4` for 69, `C♯4` for 61."""
     return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def name_pitches(counts: Mapping[int, int]) -> str:
+    """MIDI pitches with how many notes lie on each: `F3 (2 notes), G3 (1 note)`."""
+    return ", ".join(f"{pitch_name(pitch)} ({n} {'note' if n == 1 else 'notes'})" for pitch, n in counts.items())
 
 
 @contextlib.contextmanager

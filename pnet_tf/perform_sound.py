@@ -42,6 +42,7 @@ def write_performance(
     loudness_lufs: float | None = LOUDNESS_LUFS,
     keep_beginning: bool = False,
     progress: Callable[[int], object] = lambda n_samples: None,
+    on_block: Callable[[Performance], object] = lambda block: None,
 ) -> Written:
     """Performs a piece into a WAV file, which appears whole or not at all.
 
@@ -55,6 +56,8 @@ def write_performance(
       loudness_lufs: integrated loudness wanted; None keeps the level.
       keep_beginning: whether the first `SHOWN_SEC` are wanted for a picture.
       progress: called with the number of new samples.
+      on_block: called with each block as it is made, before its loudness is set; what it raises ends the performance, and
+        leaves no file.
 
     Raises:
       InputError: the file cannot be written.
@@ -71,6 +74,7 @@ def write_performance(
                     kept.append(block)
                     n_kept += len(block.waveform)
                 progress(len(block.waveform))
+                on_block(block)
         mastered = mastering.set_loudness(
             performed, out, loudness_lufs=loudness_lufs, source_lufs=meter.integrated_lufs()
         )
@@ -112,11 +116,7 @@ def stream_performance(
     if loudness_lufs is None:
         yield from (sound for sound in sounds if len(sound))
         return
-    known = voice.loudness_lufs is not None
-    if not known:
-        logging.warning("the voice does not say how loud it plays, so the stream keeps its level; export it again")
-    gain_db = mastering.gain_to_loudness_db(from_lufs=voice.loudness_lufs, to_lufs=loudness_lufs) if known else 0.0
-    level = mastering.StreamLevel(voice.spec.sample_rate_hz, gain_db)
+    level = mastering.StreamLevel(voice.spec.sample_rate_hz, stream_gain_db(voice, loudness_lufs))
     for sound in sounds:
         levelled = level.add(sound)
         if len(levelled):
@@ -124,3 +124,9 @@ def stream_performance(
     yield level.flush()
 
 
+def stream_gain_db(voice: Voice, loudness_lufs: float = LOUDNESS_LUFS) -> float:
+    """The gain that brings what a voice plays to a mean loudness; 0, and a warning, where it does not say how loud it plays."""
+    if voice.loudness_lufs is None:
+        logging.warning("the voice does not say how loud it plays, so the stream keeps its level; export it again")
+        return 0.0
+    return mastering.gain_to_loudness_db(from_lufs=voice.loudness_lufs, to_lufs=loudness_lufs)

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import tqdm
 from absl import logging
 
-from pnet_tf import panels, perform_sound, picture, render, runtimes
+from pnet_tf import panels, perform_fit, perform_sound, picture, render, runtimes
 from pnet_tf.errors import InputError
-from pnet_tf.instruments import RANGES
 from pnet_tf.perform_plan import Task
-from pnet_tf.score import Score, read_score, scale_tempo, transpose
+from pnet_tf.score import Score, read_score
 from pnet_tf.voice import Voice
 
 
@@ -119,38 +118,19 @@ def fit_to_voice(score: Score, voice: Voice, settings: Settings) -> Score:
     Raises:
       InputError: no note is left in the roll.
     """
-    semitones = settings.semitones
-    if semitones is None:
-        semitones = render.best_transposition(score, voice.heard, voice.spec)
-        logging.info("%s: transposed by %+d semitones (--transpose=auto)", score.name, semitones)
-    if not any(0 <= note.pitch + semitones < voice.spec.n_pitches for note in score.notes):
-        raise InputError(f"{score.name}: transposed by {semitones:+d} semitones no note is left; use another --transpose")
-    moved = scale_tempo(transpose(score, semitones), settings.tempo)
-    if len(moved.notes) < len(score.notes):
-        n_lost = len(score.notes) - len(moved.notes)
+    fit = perform_fit.fit_score(score, voice, semitones=settings.semitones, tempo=settings.tempo)
+    if settings.semitones is None:
+        logging.info("%s: transposed by %+d semitones (--transpose=auto)", score.name, fit.semitones)
+    if fit.n_lost:
         logging.warning(
             "%s: %d of %d notes leave MIDI's pitches when transposed by %+d semitones, and are not played",
             score.name,
-            n_lost,
+            fit.n_lost,
             len(score.notes),
-            semitones,
+            fit.semitones,
         )
-    outside = _outside_range(moved, voice)
-    if outside:
-        logging.warning("%s: outside the range of a %s: %s", score.name, voice.instrument, _name_pitches(outside))
-    unheard = {
-        pitch: n for pitch, n in render.unheard_pitches(moved, voice.heard).items() if pitch not in outside
-    }
-    if unheard:
-        logging.warning("%s: never heard by this voice in training: %s", score.name, _name_pitches(unheard))
-    return moved
-
-
-def _outside_range(score: Score, voice: Voice) -> dict[int, int]:
-    lowest, highest = RANGES.get(voice.instrument, (0, voice.spec.n_pitches - 1))
-    return render.unheard_pitches(score, frozenset(range(lowest, highest + 1)))
-
-
-def _name_pitches(counts: dict[int, int]) -> str:
-    named = [f"{panels.pitch_name(pitch)} ({n} {'note' if n == 1 else 'notes'})" for pitch, n in counts.items()]
-    return ", ".join(named)
+    if fit.outside:
+        logging.warning("%s: outside the range of a %s: %s", score.name, voice.instrument, panels.name_pitches(fit.outside))
+    if fit.unheard:
+        logging.warning("%s: never heard by this voice in training: %s", score.name, panels.name_pitches(fit.unheard))
+    return fit.score

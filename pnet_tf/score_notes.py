@@ -39,6 +39,15 @@ class ScoreError(InputError):
     """A score cannot be read or used; the message is one line: which, what was expected, what to do."""
 
 
+class PartError(ScoreError):
+    """Several parts hold notes, and none was chosen, or none that there is; `parts` holds their names in order."""
+
+    def __init__(self, message: str, parts: Sequence[str] = ()) -> None:
+        """Keeps both."""
+        super().__init__(message)
+        self.parts = tuple(parts)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Note:
     """One sounding note.
@@ -167,21 +176,22 @@ def choose_part(parts: Sequence[PartName], wanted: str | None, name: str) -> int
     """
     if not parts:
         raise ScoreError(f"{name}: no pitched notes found, expected at least one")
+    names = [part.name for part in parts]
     listing = ", ".join(f"{number} {part.name[:60]!r}" for number, part in enumerate(parts[:_LISTED_PARTS], 1))
     if len(parts) > _LISTED_PARTS:
         listing += f" and {len(parts) - _LISTED_PARTS} more"
     if wanted is None:
         if len(parts) == 1:
             return 0
-        raise ScoreError(f"{name}: {len(parts)} parts hold notes, choose one with --part=NAME or its number: {listing}")
+        raise PartError(f"{name}: {len(parts)} parts hold notes, choose one with --part=NAME or its number: {listing}", names)
     found = [index for index, part in enumerate(parts) if part.answers_to(wanted)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise ScoreError(f"{name}: {len(found)} parts are called {wanted!r}, choose by number with --part=N: {listing}")
+        raise PartError(f"{name}: {len(found)} parts are called {wanted!r}, choose by number with --part=N: {listing}", names)
     if wanted.strip().isdecimal() and 1 <= int(wanted) <= len(parts):
         return int(wanted) - 1
-    raise ScoreError(f"{name}: no part {wanted!r}, expected --part=NAME or a number, one of: {listing}")
+    raise PartError(f"{name}: no part {wanted!r}, expected --part=NAME or a number, one of: {listing}", names)
 
 
 def warn_ignored(score: Score) -> None:

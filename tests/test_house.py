@@ -114,6 +114,15 @@ MAY_IMPORT = {
     "perform*": SCORE
     | {"instruments", "wav_file", "files", "roll", "runtimes", "voice", "render", "loudness", "mastering", "picture", "panels"}
     | {"command", "perform*", "example_scores"},
+    "page_words": SCORE | {"instruments", "panels"},
+    "page_reading": SCORE | {"page_words"},
+    "page_live": {"spec", "panels"},
+    "page_session": {"errors", "page_live"},
+    "page_routes": {"page_live", "page_session", "page_words"},
+    "page_voices": SCORE
+    | {"mastering", "perform_fit", "perform_sound", "picture", "render", "runtimes", "voice"},
+    "page*": SCORE | {"page_*", "example_scores"},
+    "serve_command": {"errors", "command", "page", "page_*"},
     "bench": {"errors", "command", "files", "bench_*"},
     "curves": {"errors", "command", "picture"},
     "bench_timing": set(),
@@ -129,6 +138,7 @@ MAY_IMPORT = {
 }
 SOUNDING = ["savedmodel", "voice_folder", "render", "perform*", "picture", "panels", "loudness", "limiter", "mastering"]
 SOUNDING += ["wav_file", "windows", "hiss_gate", "inversion*", "xla_start", "voice", "runtimes", "light_*", "onnx_graph"]
+SOUNDING += ["page*", "serve_command"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
@@ -141,6 +151,7 @@ WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limit
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["serving_messages", "serving_client", "example_scores"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
+WITHOUT_TENSORFLOW += ["page_words", "page_reading", "page_live", "page_session", "page_routes"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
@@ -354,6 +365,15 @@ def test_what_the_site_needs_is_pinned_apart_from_what_tests_need():
     assert len(wanted) >= 4
     assert [str(r) for r in wanted if not r.specifier.contains(pinned[r.name])] == []
     assert not set(pinned) & set(pins())
+
+
+def test_what_the_page_and_its_browser_tests_need_is_pinned_apart_too():
+    names = ("requirements-demo.txt", "requirements-browser.txt")
+    lines = [line for name in names for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    pinned = dict(line.split("==") for line in lines if line and line[0] != "#")
+    wanted = [requirement for requirement in ranges("demo") if requirement.name != "pnet_tf"]
+    assert {r.name: r.specifier.contains(pinned[r.name]) for r in wanted} == {"gradio": True}
+    assert set(pinned) == {"gradio", "playwright"} and not set(pinned) & set(pins())
 
 
 def test_the_base_needs_no_tensorflow():

@@ -65,6 +65,15 @@ def test_each_dependency_is_listed_with_its_licence_and_none_is_strongly_copylef
         assert f"**{name}**" in DOCUMENT, f"docs/licences.md does not explain {name} ({said})"
 
 
+def test_what_the_page_brings_is_listed_too():
+    """Where it is installed: make test-browser does that."""
+    for name, distribution in installed_for("tf", "demo").items():
+        said = licence_of(distribution)
+        assert not STRONG.search(said), f"{name}: {said}"
+        assert name == "pnet-tf" or re.search(rf"^\| {re.escape(name)} \| ", DOCUMENT, re.MULTILINE), f"{name} ({said})"
+        assert not COPYLEFT.search(said) or f"**{name}**" in DOCUMENT, f"{name} ({said}) is not explained"
+
+
 def test_what_wheels_bundle_of_copyleft_libraries_is_explained():
     bundled = {
         (name, library)
@@ -78,9 +87,9 @@ def test_what_wheels_bundle_of_copyleft_libraries_is_explained():
 
 
 def test_the_package_itself_is_plain_python_and_data():
-    """Nothing is compiled into it, so nothing is linked into what users pass on."""
+    """Nothing is compiled into it, so nothing is linked into what users pass on; the page's script is our own."""
     suffixes = {path.suffix for path in (ROOT / "pnet_tf").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert suffixes <= {".py", ".json", ".npz", ".md"}
+    assert suffixes <= {".py", ".json", ".npz", ".md", ".js", ".css", ".html", ".svg", ".mid", ".musicxml"}
 
 
 def test_the_lock_file_has_a_hash_for_each_pin_and_names_no_place():

@@ -69,3 +69,7 @@ def test_what_is_no_number_is_grey_and_the_rest_keeps_its_colour():
     assert image.get_extent() == [3, 4, 6.0, 13.0]
     grey = tuple(int(panels.GREY[k : k + 2], 16) / 255 for k in (1, 3, 5))
     assert image.to_rgba(image.get_array())[0, 0, :3] == pytest.approx(grey)
+
+
+def test_pitches_are_named_with_their_notes():
+    assert panels.name_pitches({53: 2, 55: 1}) == "F3 (2 notes), G3 (1 note)"

@@ -89,6 +89,21 @@ def test_what_goes_wrong_half_way_leaves_what_was_there(tmp_path):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"x.wav": "before"}
 
 
+def test_each_block_is_shown_as_it_is_made_and_who_looks_may_end_it(tmp_path):
+    voice, seen = voice_of(), []
+    piece = piece_for(voice, n_notes=40)
+    perform_sound.write_performance(piece, voice, tmp_path / "x.wav", settings=SETTINGS, on_block=seen.append)
+    assert sum(len(block.waveform) for block in seen) == piece.n_samples
+    assert sum(len(block.log_power) for block in seen) == piece.n_frames
+
+    def stops(block):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform_sound.write_performance(piece, voice, tmp_path / "y.wav", settings=SETTINGS, on_block=stops)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
+
+
 def test_a_voice_that_makes_no_numbers_is_named_with_the_file(tmp_path):
     voice = voice_of(log_power=np.nan)
     with pytest.raises(InputError, match=r"x\.wav"):

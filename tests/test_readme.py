@@ -27,6 +27,7 @@ MODULES = {
     "tools/inspect_shards.py": "inspect_shards",
     "tools/draw_curves.py": "curves",
     "tools/bench.py": "bench",
+    "tools/serve.py": "serve_command",
     "pnet_tf.prepare": "prepare",
     "pnet_tf.train": "train",
 }

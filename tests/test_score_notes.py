@@ -6,7 +6,7 @@ import pytest
 from absl import logging
 
 from pnet_tf import limits, score_notes
-from pnet_tf.score_notes import Note, PartName, Score, ScoreError, choose_part, score_from_notes, warn_ignored
+from pnet_tf.score_notes import Note, PartError, PartName, Score, ScoreError, choose_part, score_from_notes, warn_ignored
 
 
 def _note(start: int, end: int, pitch: int = 60) -> Note:
@@ -89,6 +89,13 @@ def test_parts_are_found_by_name_then_by_number(wanted, index):
 def test_a_choice_that_is_not_clear_lists_the_parts(wanted, message):
     with pytest.raises(ScoreError, match=message):
         choose_part(PARTS, wanted, "piece")
+
+
+@pytest.mark.parametrize("wanted", [None, "Tuba"])
+def test_who_has_to_choose_gets_the_names_too(wanted):
+    with pytest.raises(PartError) as caught:
+        choose_part(PARTS, wanted, "piece")
+    assert caught.value.parts == tuple(part.name for part in PARTS)
 
 
 def test_the_only_part_needs_no_choice_and_none_is_an_error():

@@ -1,0 +1,225 @@
+"""The page: a score goes in, its sound comes out; the layout, on Gradio, and what its controls call."""
+
+import dataclasses
+import html
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pnet_tf import page_desk, page_words
+from pnet_tf.errors import InputError
+from pnet_tf.page_desk import Choice, Desk, Wishes
+from pnet_tf.page_routes import STATIC
+
+if TYPE_CHECKING:
+    import gradio
+
+TITLE = "Hear a score"
+# Of a tab: the copy of its score goes some time after it was closed.
+_KEPT_SEC = 3600
+_AT_ONCE = 8
+_MOST_SEMITONES = 24
+HEAD = '<link rel="stylesheet" href="/page/page.css"><script type="module" src="/page/page.js"></script>'
+_SHOW = "(piece) => window.pnetPage.show(piece)"
+_LISTEN = "(performance) => window.pnetPage.listen(performance)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Controls:
+    """The components that events read and write, by what they hold."""
+
+    upload: Any
+    example: Any
+    voice: Any
+    part: Any
+    tempo: Any
+    transposition: Any
+    quality: Any
+    notice: Any
+    perform: Any
+    choice: Any
+    piece: Any
+    performance: Any
+
+
+def build(desk: Desk) -> "gradio.Blocks":
+    """The page, to be mounted.
+
+    Args:
+      desk: does what the controls ask for.
+    """
+    import gradio as gr
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_KEPT_SEC // 4, _KEPT_SEC)) as blocks:
+        gr.HTML(_intro(desk), elem_id="pnet-intro")
+        controls = _lay_out(gr, desk)
+        _connect(gr, controls, desk)
+    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=8 * _AT_ONCE, api_open=False)
+    return blocks
+
+
+def look() -> dict[str, Any]:
+    """Theme and head for whoever mounts the page: fonts of the system alone, nothing from elsewhere."""
+    import gradio as gr
+
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Base(primary_hue="sky", neutral_hue="slate", **fonts)
+    return {"theme": theme, "head": HEAD, "footer_links": [], "favicon_path": str(STATIC / "favicon.svg")}
+
+
+def _intro(desk: Desk) -> str:
+    names = _listed(desk.voices.names)
+    return (
+        f"<header><h1>{html.escape(TITLE)}</h1><p>Give a score, choose who plays it ({html.escape(names)}), and listen. Each "
+        "voice is a small network that learnt one instrument; it plays one part at a time.</p></header>"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`cello, flute or violin`."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _lay_out(gr: Any, desk: Desk) -> Controls:
+    bounds = desk.bounds
+    with gr.Group(elem_id="pnet-score"):
+        upload = gr.File(
+            label=f"A score: MIDI or MusicXML, up to {bounds.max_upload_mb:g} MB", elem_id="pnet-upload", height=150
+        )
+        example = gr.Radio(list(desk.examples()), label="Or an example", elem_id="pnet-example")
+    with gr.Group(elem_id="pnet-wishes"):
+        voice = gr.Radio(list(desk.voices.names), value=desk.voices.names[-1], label="Voice", elem_id="pnet-voice")
+        part = gr.Dropdown([], label="Part", visible=False, elem_id="pnet-part", filterable=False)
+        with gr.Row():
+            tempo = gr.Slider(0.5, 2.0, value=1.0, step=0.05, label="Tempo (1 is as written)", elem_id="pnet-tempo")
+            transposition = gr.Dropdown(
+                _transpositions(), value="0", label="Transposition", elem_id="pnet-transposition", filterable=False
+            )
+        quality = gr.Radio(_qualities(), value="good", label="Quality of the sound", elem_id="pnet-quality")
+    notice = gr.HTML("", elem_id="pnet-notice-box")
+    perform = gr.Button("Perform", variant="primary", interactive=False, elem_id="pnet-perform")
+    gr.HTML((STATIC / "player.html").read_text(encoding="utf-8"), elem_id="pnet-player-box")
+    choice = gr.State(None, time_to_live=_KEPT_SEC, delete_callback=lambda choice: choice and desk.forget(choice.path))
+    hidden = [choice, gr.JSON(visible=False), gr.JSON(visible=False)]
+    return Controls(upload, example, voice, part, tempo, transposition, quality, notice, perform, *hidden)
+
+
+def _transpositions() -> list[tuple[str, str]]:
+    """What may be chosen: as fits best, as written, octaves, then by semitones."""
+    steps = [n for n in range(1, _MOST_SEMITONES + 1)]
+    near = sorted([*steps, *(-n for n in steps)], key=lambda n: (n % 12 != 0, abs(n), -n))
+    return [("As written", "0"), ("As fits the voice best", page_desk.AUTO)] + [
+        (f"{n:+d}: {page_words.interval(n).removesuffix(' than written')}", str(n)) for n in near
+    ]
+
+
+def _qualities() -> list[tuple[str, str]]:
+    return [(f"{name.capitalize()} ({n} rounds)", name) for name, n in page_desk.QUALITIES.items()]
+
+
+# --- events
+
+
+def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
+    c = controls
+    wishes = [c.voice, c.tempo, c.transposition, c.quality]
+    shown = [c.notice, c.perform, c.piece]
+    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+
+    def take(path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
+        """A score was given."""
+        file = pathlib.Path(path) if path else None
+        return [None, *_take(gr, desk, file, file.name if file else "", choice, _wishes(*wished))]
+
+    def take_example(name: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
+        """An example was chosen."""
+        return [None, *_take(gr, desk, desk.examples().get(name or ""), name or "", choice, _wishes(*wished))]
+
+    def take_part(number: int | None, choice: Choice | None, *wished: Any) -> list[Any]:
+        """Another part was chosen."""
+        return [None, *_take_part(gr, desk, number, choice, _wishes(*wished))]
+
+    def show(choice: Choice | None, *wished: Any) -> list[Any]:
+        """Something is to be played in another way."""
+        return _shown(gr, desk, choice, _wishes(*wished))
+
+    def begin(choice: Choice | None, *wished: Any) -> list[Any]:
+        """A performance is asked for."""
+        return _begin(gr, desk, choice, _wishes(*wished))
+
+    # The place for a file is empty again once the file is read: the notice names it, and the next may come.
+    taken = [c.upload, c.choice, c.part, c.voice, *shown]
+    events = [
+        c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **{**hidden, "show_progress": "minimal"}),
+        c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden),
+        c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden),
+        *(wish.input(show, [c.choice, *wishes], shown, **hidden) for wish in wishes[:2]),
+        c.transposition.input(show, [c.choice, *wishes], shown, **hidden),
+    ]
+    for event in events:
+        event.then(None, [c.piece], None, js=_SHOW, api_visibility="private")
+    c.upload.upload(lambda: None, None, c.example, **hidden)
+    begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
+    begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
+
+
+def _wishes(voice: str, tempo: float, transposition: str, quality: str) -> Wishes:
+    """What the controls say. A browser sends what it likes: Gradio refuses what is not among the choices of a control."""
+    semitones = None if transposition == page_desk.AUTO else int(transposition)
+    return Wishes(voice, semitones, min(max(float(tempo), 0.5), 2.0), page_desk.QUALITIES[quality])
+
+
+def _take(
+    gr: Any, desk: Desk, path: pathlib.Path | None, name: str, before: Choice | None, wishes: Wishes
+) -> list[Any]:
+    """Choice, part, voice, and what is shown."""
+    if before is not None:
+        desk.forget(before.path)
+    nothing = gr.update(visible=False, choices=[], value=None)
+    if path is None:
+        return [None, nothing, gr.skip(), *_shown(gr, desk, None, wishes)]
+    try:
+        choice = desk.choose(path, name)
+    except InputError as error:
+        return [None, nothing, gr.skip(), *_refused(gr, str(error))]
+    parts = choice.found.parts
+    labels = [(page_words.part_label(parts, number), number) for number in range(1, len(parts) + 1)]
+    part = gr.update(visible=len(parts) > 1, choices=labels, value=choice.found.number if parts else None)
+    wishes = dataclasses.replace(wishes, voice=desk.voice_for(choice) or wishes.voice)
+    return [choice, part, wishes.voice, *_shown(gr, desk, choice, wishes)]
+
+
+def _take_part(gr: Any, desk: Desk, number: int | None, choice: Choice | None, wishes: Wishes) -> list[Any]:
+    if choice is None or number is None:
+        return [choice, gr.skip(), gr.skip(), *_shown(gr, desk, choice, wishes)]
+    try:
+        choice = desk.choose_part(choice, number)
+    except InputError as error:
+        return [choice, gr.skip(), gr.skip(), *_refused(gr, str(error))]
+    return [choice, gr.skip(), gr.skip(), *_shown(gr, desk, choice, wishes)]
+
+
+def _shown(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes) -> list[Any]:
+    """Notice, button and piece."""
+    if choice is None:
+        return ["", gr.update(interactive=False), None]
+    found = desk.show(choice, wishes)
+    title = f"{choice.name}: {found['piece']['summary']}." if found["piece"] else choice.name
+    kind = "warning" if found["problems"] else "good"
+    notice = page_words.notice_html(title, [*found["problems"], *found["remarks"]], kind=kind)
+    return [notice, gr.update(interactive=found["playable"]), found["piece"]]
+
+
+def _refused(gr: Any, message: str) -> list[Any]:
+    return [page_words.notice_html("", [message], kind="error"), gr.update(interactive=False), None]
+
+
+def _begin(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes) -> list[Any]:
+    """What the player is to listen to, and a notice."""
+    if choice is None:
+        return [None, page_words.notice_html("", ["Give a score first, or choose an example."], kind="error")]
+    try:
+        job = desk.begin(choice, wishes)
+    except InputError as error:
+        return [None, page_words.notice_html("", [str(error)], kind="error")]
+    return [{"url": f"/performances/{job.token}", "name": job.name}, gr.skip()]

@@ -1,0 +1,112 @@
+"""What the events of the page give back, without Gradio: it is handed to them, and browser tests have the real one."""
+
+import pathlib
+import types
+
+import pytest
+
+from pnet_tf import page, page_desk
+from pnet_tf.errors import InputError
+from pnet_tf.page_desk import Choice, Wishes
+from pnet_tf.page_reading import ReadScore
+
+
+class FakeGradio:
+    """Updates as dictionaries."""
+
+    def update(self, **fields):
+        return fields
+
+    def skip(self):
+        return "skipped"
+
+
+class FakeDesk:
+    """Knows two files: a good one with two parts, and any other, which is bad."""
+
+    def __init__(self):
+        self.forgotten = []
+
+    def choose(self, path, name):
+        if path.name != "good.mid":
+            raise InputError(f"“{name}” is no <score>.")
+        return Choice(pathlib.Path("copy"), name, ReadScore(None, ("<i>Oboe</i>", "Violin"), 2))
+
+    def choose_part(self, choice, number):
+        return Choice(choice.path, choice.name, ReadScore(None, choice.found.parts, number))
+
+    def voice_for(self, choice):
+        return "violin"
+
+    def forget(self, path):
+        self.forgotten.append(path)
+
+    def show(self, choice, wishes):
+        piece = {"summary": f"2 notes by {wishes.voice}"}
+        return {"piece": piece, "problems": ["Too <low>."], "remarks": ["A remark."], "playable": True}
+
+    def begin(self, choice, wishes):
+        if wishes.tempo < 1:
+            raise InputError("It is too long.")
+        return types.SimpleNamespace(token="T", name="good-violin")
+
+
+WISHES = Wishes("cello")
+
+
+def take(desk, name, before=None):
+    return page._take(FakeGradio(), desk, pathlib.Path("up") / name, name, before, WISHES)
+
+
+def test_a_score_brings_its_parts_its_voice_and_a_notice():
+    choice, part, voice, notice, perform, piece = take(FakeDesk(), "good.mid")
+    assert (part["visible"], part["value"]) == (True, 2)
+    assert part["choices"] == [("1. i>", 1), ("2. Violin", 2)]
+    assert (voice, piece["summary"], perform) == ("violin", "2 notes by violin", {"interactive": True})
+    assert "good.mid: 2 notes by violin." in notice and "Too &lt;low&gt;." in notice and "pnet-warning" in notice
+    assert choice.name == "good.mid"
+
+
+def test_a_bad_file_takes_the_last_score_away_and_is_escaped():
+    desk = FakeDesk()
+    choice, part, voice, notice, perform, piece = take(desk, "bad.mid", take(desk, "good.mid")[0])
+    assert (choice, piece, perform, voice) == (None, None, {"interactive": False}, "skipped")
+    assert "is no &lt;score&gt;." in notice and "pnet-error" in notice
+    assert desk.forgotten == [pathlib.Path("copy")]
+
+
+def test_taking_the_file_away_leaves_nothing_to_perform():
+    found = page._take(FakeGradio(), FakeDesk(), None, "", None, WISHES)
+    assert found[0] is None and found[3:] == ["", {"interactive": False}, None]
+
+
+def test_another_part_is_read():
+    desk = FakeDesk()
+    choice = take(desk, "good.mid")[0]
+    assert page._take_part(FakeGradio(), desk, 1, choice, WISHES)[0].found.number == 1
+    assert page._take_part(FakeGradio(), desk, None, None, WISHES)[0] is None
+
+
+def test_a_performance_is_begun_or_refused_in_words():
+    desk, choice = FakeDesk(), take(FakeDesk(), "good.mid")[0]
+    gr = FakeGradio()
+    assert page._begin(gr, desk, choice, WISHES) == [{"url": "/performances/T", "name": "good-violin"}, "skipped"]
+    refused, notice = page._begin(gr, desk, choice, Wishes("cello", tempo=0.5))
+    assert refused is None and "It is too long." in notice
+    assert "choose an example" in page._begin(gr, desk, None, WISHES)[1]
+
+
+@pytest.mark.parametrize(("transposition", "semitones"), [("0", 0), ("-12", -12), (page_desk.AUTO, None)])
+def test_what_the_controls_say(transposition, semitones):
+    assert page._wishes("flute", 99, transposition, "best") == Wishes("flute", semitones, 2.0, 100)
+
+
+def test_transpositions_are_offered_octaves_first():
+    offered = page._transpositions()
+    assert [value for _, value in offered[:6]] == ["0", "auto", "12", "-12", "24", "-24"]
+    assert offered[2][0] == "+12: an octave higher" and len(offered) == 50
+
+
+def test_names_are_listed():
+    assert page._listed(("cello", "flute", "violin")) == "cello, flute or violin"
+    assert page._listed(("cello",)) == "cello"

@@ -1,0 +1,142 @@
+"""One performance at a time, in order; a stop stops, a fault ends one alone, and files go."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from pnet_tf import page_live, page_session
+from pnet_tf.errors import InputError
+from pnet_tf.page_session import DONE, FAILED, STOPPED, Stage
+
+
+@pytest.fixture
+def stage(tmp_path):
+    stage = Stage(tmp_path, most_waiting=3)
+    stage.start()
+    yield stage
+    stage.close()
+
+
+def over(job, seconds=5.0):
+    """The state in which a job ends."""
+    end = time.monotonic() + seconds
+    while not job.is_over and time.monotonic() < end:
+        time.sleep(0.005)
+    return job.state
+
+
+def said(job):
+    """What was said in words."""
+    return [json.loads(message[5:]) for message in job.fetch() if message[:1] == b"j"]
+
+
+def waits_for(gate):
+    """A performance that plays until a gate opens, or it is stopped."""
+
+    def play(job):
+        while not gate.is_set():
+            job.check()
+            time.sleep(0.005)
+        (job.folder / "sound.wav").write_text("sound")
+
+    return play
+
+
+def test_performances_are_played_in_order_and_each_sees_its_place(stage):
+    gate, order = threading.Event(), []
+    first = stage.add(waits_for(gate), "first")
+    others = [stage.add(lambda job: order.append(job.name), name) for name in ("second", "third")]
+    assert [stage.place(job) for job in others] == [1, 2]
+    gate.set()
+    assert [over(job) for job in (first, *others)] == [DONE, DONE, DONE]
+    assert order == ["second", "third"] and stage.place(others[1]) == 0
+    assert (first.folder / "sound.wav").read_text() == "sound"
+
+
+def test_a_stop_frees_the_worker_at_once_and_takes_the_files(stage):
+    stuck = stage.add(waits_for(threading.Event()), "stuck")
+    after = stage.add(lambda job: None, "after")
+    began = time.monotonic()
+    stage.stop(stuck)
+    assert (over(stuck), over(after)) == (STOPPED, DONE)
+    assert time.monotonic() - began < 1
+    assert not stuck.folder.exists() and said(stuck) == [{"type": "stopped"}]
+
+
+def test_one_who_is_stopped_while_waiting_never_plays_and_holds_nobody_up(stage):
+    gate, played = threading.Event(), []
+    stage.add(waits_for(gate), "first")
+    gone = stage.add(lambda job: played.append("gone"), "gone")
+    last = stage.add(lambda job: played.append("last"), "last")
+    stage.stop(gone)
+    assert stage.place(last) == 1 and gone.state == STOPPED
+    gate.set()
+    assert (over(gone), over(last), played) == (STOPPED, DONE, ["last"])
+
+
+def test_a_performance_that_nobody_comes_to_hear_ends(stage, monkeypatch):
+    monkeypatch.setattr(page_session, "_MOST_UNHEARD_SEC", 0.05)
+    assert over(stage.add(waits_for(threading.Event()), "alone")) == STOPPED
+
+
+def test_what_cannot_be_performed_says_why_without_a_path(stage):
+    def play(job):
+        raise InputError(f"{job.folder}/sound.wav: cannot write the sound")
+
+    job = stage.add(play, "bad")
+    assert over(job) == FAILED
+    assert said(job) == [{"type": "failed", "message": "sound.wav: cannot write the sound"}]
+    assert over(stage.add(lambda job: job.send(page_live.say(type="x")), "next")) == DONE
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_ends_one_performance_and_no_other(stage):
+    def play(job):
+        raise ZeroDivisionError
+
+    broken = stage.add(play, "broken")
+    assert over(broken) == FAILED
+    assert said(broken)[0]["message"] == "Something went wrong on the server."
+    assert over(stage.add(lambda job: None, "next")) == DONE
+
+
+def test_too_many_who_wait_are_sent_away(stage):
+    gate = threading.Event()
+    jobs = [stage.add(waits_for(gate), "x")]
+    while stage.place(jobs[0]):
+        time.sleep(0.005)
+    jobs += [stage.add(waits_for(gate), "x") for _ in range(3)]
+    with pytest.raises(InputError, match="3 performances are waiting already"):
+        stage.add(waits_for(gate), "x")
+    stage.stop(jobs[3])
+    jobs.append(stage.add(waits_for(gate), "x"))
+    gate.set()
+    assert [over(job) for job in jobs] == [DONE, DONE, DONE, STOPPED, DONE]
+
+
+def test_old_performances_are_forgotten_with_their_files(tmp_path):
+    stage = Stage(tmp_path, most_kept=2)
+    stage.start()
+    gate = threading.Event()
+    gate.set()
+    jobs = []
+    for _ in range(4):
+        jobs.append(stage.add(waits_for(gate), "x"))
+        assert over(jobs[-1]) == DONE
+    while len(list(tmp_path.iterdir())) > 2:
+        time.sleep(0.005)
+    assert [stage.find(job.token) is None for job in jobs] == [True, True, False, False]
+    stage.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_voices_get_ready_before_the_first_performance(tmp_path):
+    stage, ready = Stage(tmp_path), threading.Event()
+    stage.start(lambda: ready.wait(5))
+    job = stage.add(lambda job: None, "early")
+    assert stage.is_preparing and not job.is_over
+    ready.set()
+    assert over(job) == DONE and not stage.is_preparing
+    stage.close()
