@@ -13,7 +13,7 @@ from tests.docs_pages import ROOT, Block, Page, pages
 
 BLOCKS = [block for path in pages() for block in blocks_of(path)]
 OURS = {path.stem: path for path in (*(ROOT / "tools").glob("*.py"), *(ROOT / "pnet_tf").glob("*.py"))}
-FOREIGN = {"make", "tensorboard", "export", "pip", "git", "cd", "docker", "curl", ".", "source"}
+FOREIGN = {"sed", "$EDITOR", "make", "tensorboard", "export", "pip", "git", "cd", "docker", "curl", ".", "source"}
 
 
 def name_of(block):

@@ -120,7 +120,7 @@ MAY_IMPORT = {
     "page_session": {"errors", "page_live"},
     "page_routes": {"page_live", "page_session", "page_words"},
     "page_voices": SCORE
-    | {"mastering", "perform_fit", "perform_sound", "picture", "render", "runtimes", "voice"},
+    | {"mastering", "perform_fit", "perform_sound", "picture", "render", "runtimes", "voice", "voice_folder"},
     "page*": SCORE | {"page_*", "example_scores"},
     "serve_command": {"errors", "command", "page", "page_*"},
     "bench": {"errors", "command", "files", "bench_*"},
