@@ -91,6 +91,8 @@ def _perform(flags: absl_flags.FlagValues, semitones: int | None, loudness_lufs:
         failures = performer.perform_tasks(tasks, flags.model, settings, first=first, runtime=flags.runtime)
     if len(failures) == 1 and len(tasks) == 1:
         raise failures[0]
+    if len(failures) == len(tasks):
+        raise InputError(f"none of {len(tasks)} scores could be performed")
     if failures:
         raise InputError(f"{len(failures)} of {len(tasks)} scores could not be performed; the others are in {flags.out}")
 

@@ -15,6 +15,9 @@ from pnet_tf.perform_plan import Task
 from pnet_tf.score import Score, read_score
 from pnet_tf.voice import Voice
 
+# Scores whose errors are told one by one.
+_MOST_REPORTED = 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -52,11 +55,19 @@ def perform_tasks(
             score = first if first is not None and index == 0 else read_score(task.score, part=settings.part)
             perform_task(task, score, voice, settings)
         except InputError as error:
-            if len(tasks) > 1:
-                logging.error("%s", error)
             failures.append(error)
+            if len(tasks) > 1:
+                _report(error, len(failures))
         _give_memory_back()
     return failures
+
+
+def _report(error: InputError, n_failures: int) -> None:
+    """Says what is wrong with one of several scores, until so many are that nobody would read on."""
+    if n_failures <= _MOST_REPORTED:
+        logging.error("%s", error)
+    elif n_failures == _MOST_REPORTED + 1:
+        logging.error("further scores that cannot be performed are counted only")
 
 
 def _give_memory_back() -> None:

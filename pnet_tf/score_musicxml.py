@@ -11,6 +11,8 @@ from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree
 
+from absl import logging
+
 from pnet_tf import limits
 from pnet_tf.score_bounds import bounded
 from pnet_tf.score_notes import PartName, Score, ScoreError, choose_part, score_from_notes
@@ -20,6 +22,8 @@ from pnet_tf.score_xml_guard import check_xml
 # Formats that music21 reads from plain text, by suffix. None of them can carry code, as its own pickles can.
 TEXT_FORMATS = {".krn": "humdrum", ".abc": "abc", ".mei": "mei", ".tntxt": "tinynotation"}
 _DEFAULT_QUARTERS_PER_MINUTE = Fraction(120)
+# A larger file says that it is being read.
+_LARGE_BYTES = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +154,8 @@ def _guarded(n_bytes: int, where: str) -> Iterator[None]:
     """Makes whatever music21 raises inside a `ScoreError`, and ends what takes too much time or memory."""
     from music21 import converter  # noqa: F401  (takes seconds, which are not the score's)
 
+    if n_bytes > _LARGE_BYTES:
+        logging.info("%s: %.1f MB, which take some seconds a megabyte to read", where, n_bytes / 1e6)
     try:
         with bounded(n_bytes, where):
             yield

@@ -67,6 +67,14 @@ def test_a_folder_of_scores_is_performed_and_a_bad_one_reported(score, tiny_mode
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other.wav", "score.wav"]
 
 
+def test_where_no_score_of_several_can_be_performed_none_is_promised(tiny_model, tmp_path, capsys):
+    for name in ("one.mid", "two.mid"):
+        (tmp_path / name).write_bytes(b"MThd, or so it says")
+    code, said = failure(capsys, f"--model={tiny_model}", f"--score={tmp_path}", f"--out={tmp_path / 'out'}")
+    assert (code, said) == (1, "none of 2 scores could be performed")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_score_among_several_is_reported_and_the_others_performed(score, tiny_model, tmp_path, capsys):
     arguments = (f"--score={score}", f"--score={tmp_path / 'nope.csv'}", f"--out={tmp_path / 'out'}", "--iterations=1")
     code, said = failure(capsys, f"--model={tiny_model}", *arguments)

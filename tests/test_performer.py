@@ -115,6 +115,15 @@ def test_one_bad_score_is_reported_and_the_rest_performed(tiny_model, tmp_path, 
     assert np.isfinite(samples).all()
 
 
+def test_a_folder_of_bad_scores_is_told_of_in_some_lines(tiny_model, tmp_path, caplog):
+    (bad,) = tasks_of(tmp_path, "bad")
+    assert len(performer.perform_tasks([bad] * 50, str(tiny_model), Settings())) == 50
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 21
+    assert said[0] == said[19] and "bad.csv" in said[0]
+    assert said[20] == "further scores that cannot be performed are counted only"
+
+
 @pytest.mark.parametrize("failing", ["write", "replace"])
 def test_a_full_disk_leaves_nothing(failing, tiny_model, tmp_path, monkeypatch):
     def full(*arguments, **options):

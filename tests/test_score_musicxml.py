@@ -70,6 +70,16 @@ def test_notes_rests_and_bars_at_120_where_no_tempo_stands():
     assert (score.name, score.part, score.bars_sec, score.ignored) == ("piece", "Violin", (0, 1), {})
 
 
+def test_only_a_file_that_takes_long_says_so(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    _read(_xml([_note("C4", 2)]))
+    assert caplog.messages == []
+    monkeypatch.setattr(score_musicxml, "_LARGE_BYTES", 10)
+    data = _xml([_note("C4", 2)])
+    _read(data)
+    assert caplog.messages == [f"piece.musicxml: {len(data) / 1e6:.1f} MB, which take some seconds a megabyte to read"]
+
+
 def test_a_tempo_in_the_first_part_holds_for_the_second():
     violin = [_tempo(60) + _note("A4", 2), _note("A4") + _tempo(90) + _note("A4")]
     assert _starts(_xml(violin, [_note("C3", 2), _note("C3") + _note("D3")]), "cello") == [(0, 48), (2, 48), (3, 50)]
