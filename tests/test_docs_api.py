@@ -20,9 +20,10 @@ PROMISED = [
 
 
 def names_of(module):
-    """What a module defines."""
+    """What a module defines, or takes from another one of ours."""
     tree = ast.parse((ROOT / "pnet_tf" / f"{module}.py").read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return defined | {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
 @pytest.mark.parametrize(("path", "name"), MODULES, ids=lambda value: getattr(value, "stem", value))
