@@ -185,15 +185,23 @@ def _end(process: subprocess.Popen, number: int) -> None:
         pass
 
 
-def main() -> None:
-    """Prints a line a block, and how many there are of each kind."""
-    fates = [(block, fate_of(block)) for path in pages() for block in blocks_of(path)]
+def _fate_or_none(block: Block) -> Fate:
+    try:
+        return fate_of(block)
+    except WrongCommentError:
+        return Fate("MISSING", "neither run nor excused")
+
+
+def main() -> int:
+    """Prints a line a block, and how many there are of each kind; an exit code."""
+    fates = [(block, _fate_or_none(block)) for path in pages() for block in blocks_of(path)]
     for block, fate in fates:
         sys.stdout.write(f"{block.place:<44} {block.language:<8} {fate.kind:<8} {fate.told}\n")
     kinds = [fate.kind for _, fate in fates]
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("run", "run by", "not run"))
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("run", "run by", "not run", "MISSING"))
     sys.stdout.write(f"{len(fates)} blocks: {counted}\n")
+    return 1 if "MISSING" in kinds else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ import time
 
 import pytest
 from absl import flags as absl_flags
+from test_house import console_scripts
 
 from pnet_tf import voice_folder
 from tests.docs_pages import ROOT, pages
@@ -31,7 +32,8 @@ MODULES = {
     "pnet_tf.prepare": "prepare",
     "pnet_tf.train": "train",
 }
-COMMAND = re.compile(r"python (?:-m )?(tools/\w+\.py|pnet_tf\.\w+)((?:[^\n`]|\\\n)*)")
+PROGRAM = r"(?:python (?:-m )?|(?:(?<=`)|^)(?=pnet-))(tools/\w+\.py|pnet_tf\.\w+|pnet-[\w-]+)"
+COMMAND = re.compile(PROGRAM + r"((?:\\\n|[^\n`])*)", re.MULTILINE)
 
 
 def commands():
@@ -44,7 +46,9 @@ def commands():
 def flags_of(program):
     """The flags of a command of the package, or of a script that is one by itself."""
     flags = absl_flags.FlagValues()
-    if program in MODULES:
+    if program in (consoles := console_scripts()):
+        module = importlib.import_module(consoles[program].split(":")[0])
+    elif program in MODULES:
         module = importlib.import_module(f"pnet_tf.{MODULES[program]}")
     else:
         spec = importlib.util.spec_from_file_location(pathlib.Path(program).stem, ROOT / program)
@@ -52,6 +56,12 @@ def flags_of(program):
         spec.loader.exec_module(module)
     module.define_flags(flags)
     return flags
+
+
+def test_commands_are_found_under_all_their_names():
+    text = "python -m pnet_tf.train --a \\\n --b\n`pnet-perform --c` python tools/bench.py x --d=--e"
+    found = [(program, re.findall(r"(?<![=\w])--(\w+)", rest)) for program, rest in COMMAND.findall(text)]
+    assert found == [("pnet_tf.train", ["a", "b"]), ("pnet-perform", ["c"]), ("tools/bench.py", ["d"])]
 
 
 @pytest.mark.parametrize(("program", "names"), list(commands()))
