@@ -7,9 +7,10 @@
     python tools/bench.py phase [--audio=FILE] [--model=DIR [--score=FILE]]
     python tools/bench.py length [--minutes=60] [--model=DIR] [--score=FILE]
     python tools/bench.py joins [--model=DIR] [--score=FILE]
+    python tools/bench.py start [--model=VOICE] [--score=FILE]
 
 Without input of your own each makes some. Every figure is the median of several rounds, in which stage and peer take
-turns; imports and tracing are left out.
+turns; imports and tracing are left out, but of start, which is about them.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ from pnet_tf.bench_timing import Figure
 from pnet_tf.errors import UsageError
 from pnet_tf.files import write_whole
 
-WHAT = ("prepare", "step", "input", "perform", "phase", "length", "joins")
+WHAT = ("prepare", "step", "input", "perform", "phase", "length", "joins", "start")
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -36,7 +37,9 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("data", None, "Shard set for input and step.", flag_values=flags)
     absl_flags.DEFINE_string("source", None, "Corpus to prepare for input and step, where no --data is.", flag_values=flags)
     absl_flags.DEFINE_string("instrument", "violin", "Of --source.", flag_values=flags)
-    absl_flags.DEFINE_string("model", None, "SavedModel for perform, phase, length and joins.", flag_values=flags)
+    absl_flags.DEFINE_string(
+        "model", None, "SavedModel for perform, phase, length and joins; voice folder for start.", flag_values=flags
+    )
     absl_flags.DEFINE_string("json", None, "File to write the figures to.", flag_values=flags)
     absl_flags.DEFINE_float(
         "seconds", None, "Seconds of audio; default 60 for prepare, 30 for phase.", lower_bound=5, flag_values=flags
@@ -56,7 +59,7 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
     """
     if len(arguments) != 1 or arguments[0] not in WHAT:
         raise UsageError(f"expected one of {', '.join(WHAT)}, got {' '.join(arguments) or 'nothing'}")
-    from pnet_tf import bench_length, bench_phase, bench_stages, bench_step  # bring TensorFlow
+    from pnet_tf import bench_length, bench_phase, bench_stages, bench_start, bench_step  # bring TensorFlow
 
     measure: Callable[[absl_flags.FlagValues, pathlib.Path], list[Figure]] = {
         "prepare": bench_stages.measure_prepare,
@@ -66,6 +69,7 @@ def main(flags: absl_flags.FlagValues, arguments: Sequence[str]) -> None:
         "phase": bench_phase.measure_phase,
         "length": bench_length.measure_length,
         "joins": bench_length.measure_joins,
+        "start": bench_start.measure_start,
     }[arguments[0]]
     with tempfile.TemporaryDirectory(prefix="pnet-bench-") as scratch:
         figures = measure(flags, pathlib.Path(scratch))

@@ -13,15 +13,13 @@ import scipy.fft
 
 from pnet_tf import light_phase
 from pnet_tf.light_phase import PHASE_STARTS, LastFrame
-from pnet_tf.processors import map_in_threads
+from pnet_tf.processors import frame_tiles, map_over_frames
 from pnet_tf.spec import FeatureSpec
 
 ITERATIONS = 32
 # Weights of the accelerated iteration (Nenov, Nguyen, Balazs, Bot 2023), chosen on recordings of the training part.
 ALPHA, BETA, GAMMA = 0.99, 1.1, 1.25
 TINY = 1e-20
-# Frames that a thread takes at once: they stay in its cache on the way to the transform and back. No result depends on threads.
-_TILE_FRAMES = 32
 
 
 class Carry(NamedTuple):
@@ -132,7 +130,7 @@ class Frames:
             first.real[:, tile] = self.magnitude[:, tile] * np.cos(angle)
             first.imag[:, tile] = self.magnitude[:, tile] * np.sin(angle)
 
-        map_in_threads(turn, _tiles(first.shape[1]))
+        map_over_frames(turn, first.shape[1])
         if iterations <= 0:
             return first
         guess = now = ahead = self.add(first) * self.share
@@ -147,7 +145,7 @@ class Frames:
             """The last projection of some frames."""
             first[:, tile] = self._project(guess, tile)
 
-        map_in_threads(project, _tiles(first.shape[1]))
+        map_over_frames(project, first.shape[1])
         return first
 
     def add(self, transform: np.ndarray) -> np.ndarray:
@@ -172,7 +170,7 @@ class Frames:
 
     def _add_tiles(self, transform_of: Callable[[slice], np.ndarray], batch: int, n_frames: int) -> np.ndarray:
         """As `add`, of a transform that is asked for tile by tile: a function of slices of frames."""
-        n_hops, tiles = self._n_hops, _tiles(n_frames)
+        n_hops = self._n_hops
 
         def laid(tile: slice) -> np.ndarray:
             """Some windowed frames laid hop by hop: float32 [batch, tile + n_hops - 1, hop_samples]."""
@@ -187,13 +185,9 @@ class Frames:
 
         total = np.zeros((batch, n_frames + n_hops - 1, self._hop_samples), np.float32)
         total[:, : n_hops - 1] = self.before
-        for tile, part in zip(tiles, map_in_threads(laid, tiles), strict=True):
+        for tile, part in zip(frame_tiles(n_frames), map_over_frames(laid, n_frames), strict=True):
             total[:, tile.start : tile.start + part.shape[1]] += part
         return total
-
-
-def _tiles(n_frames: int) -> list[slice]:
-    return [slice(first, min(first + _TILE_FRAMES, n_frames)) for first in range(0, n_frames, _TILE_FRAMES)]
 
 
 def window(spec: FeatureSpec) -> np.ndarray:

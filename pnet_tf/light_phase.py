@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pnet_tf.processors import map_over_frames
 from pnet_tf.spec import FeatureSpec
 
 PHASE_STARTS = ("spsi", "advance", "random")
@@ -51,17 +52,26 @@ def start_cycles(
         raise ValueError(f"phase_start is {phase_start!r}, expected one of {', '.join(PHASE_STARTS)}")
     if last is None:
         last = nothing_before(magnitude, spec)
-    log_magnitude = np.log(np.concatenate([last.magnitude[:, None], magnitude], axis=1) + np.float32(TINY))
-    advance = _advance_cycles(log_magnitude, spec)
-    # Between two frames a bin turns with the mean of their frequencies.
-    turned = np.float32(0.5) * (advance[:, 1:] + advance[:, :-1])  # [batch, frames, bins]
+    # [batch, frames + 2, bins], with the frame before and, for the slope over time, the last one again.
+    around = np.concatenate([last.magnitude[:, None], magnitude, magnitude[:, -1:]], axis=1)
     if phase_start == "advance":
+        turned = _turned(np.log(around[:, :-1] + np.float32(TINY)), spec)
         turned -= np.round(turned)
         return last.cycles[:, None] + np.cumsum(turned, axis=1, dtype=np.float64).astype(np.float32)
-    peak = _peaks(magnitude)
-    from_zero = _cycles_from_bin_zero(log_magnitude, spec)[:, 1:]
-    step = np.take_along_axis(turned - from_zero, peak, axis=2) + from_zero
-    return _follow(last.cycles, peak, step - np.round(step))
+    peak, step = np.empty(magnitude.shape, np.int64), np.empty(magnitude.shape, np.float32)
+
+    def read_off(tile: slice) -> None:
+        """Where the bins of some frames take their phase from, and what they add to it."""
+        log_magnitude = np.log(around[:, tile.start : tile.stop + 2] + np.float32(TINY))
+        peak[:, tile] = _peaks(magnitude[:, tile])
+        from_zero = _cycles_from_bin_zero(log_magnitude, spec)
+        turned = _turned(log_magnitude[:, :-1], spec)
+        turned -= from_zero
+        turned = np.take_along_axis(turned, peak[:, tile], axis=2) + from_zero
+        step[:, tile] = turned - np.round(turned)
+
+    map_over_frames(read_off, magnitude.shape[1])
+    return _follow(last.cycles, peak, step)
 
 
 def nothing_before(magnitude: np.ndarray, spec: FeatureSpec) -> LastFrame:
@@ -85,29 +95,37 @@ def _random_cycles(magnitude: np.ndarray, seed: int, first_frame: int) -> np.nda
     return cycles
 
 
-def _advance_cycles(log_magnitude: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Cycles that each bin turns in a hop, less the whole ones of its middle: float32 [batch, frames, bins].
+def _turned(log_magnitude: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Cycles that each bin turns between neighbours of float32 [batch, frames, bins], less whole ones: one frame less.
 
-    The slope of the log magnitude over frequency shows how far the partial lies from the middle of the bin.
+    The slope of the log magnitude over frequency shows how far the partial lies from the middle of the bin; between two frames a
+    bin turns with the mean of their frequencies.
     """
-    edges = np.pad(log_magnitude, [(0, 0), (0, 0), (1, 1)], mode="symmetric")
-    slope = np.float32(0.5) * (edges[:, :, 2:] - edges[:, :, :-2])
-    offset_bins = np.clip(slope / np.float32(2 * math.pi * HANN_AS_GAUSSIAN), -MAIN_LOBE_BINS, MAIN_LOBE_BINS)
+    slope = np.empty_like(log_magnitude)
+    np.subtract(log_magnitude[:, :, 2:], log_magnitude[:, :, :-2], out=slope[:, :, 1:-1])
+    slope[:, :, 0] = log_magnitude[:, :, 1] - log_magnitude[:, :, 0]
+    slope[:, :, -1] = log_magnitude[:, :, -1] - log_magnitude[:, :, -2]
+    slope *= np.float32(0.5 / (2 * math.pi * HANN_AS_GAUSSIAN))
+    np.clip(slope, -MAIN_LOBE_BINS, MAIN_LOBE_BINS, out=slope)
+    turned = slope[:, 1:] + slope[:, :-1]
+    turned *= np.float32(0.5 * spec.hop_samples / spec.n_fft)
     middle = np.arange(spec.n_bins, dtype=np.float32) * np.float32(spec.hop_samples / spec.n_fft)
-    return middle - np.floor(middle) + offset_bins * np.float32(spec.hop_samples / spec.n_fft)
+    turned += middle - np.floor(middle)
+    return turned
 
 
 def _cycles_from_bin_zero(log_magnitude: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Phase of each bin against bin 0 of its frame, in cycles: float32 [batch, frames, bins].
+    """Phase of each bin against bin 0 of its frame, in cycles: float32 [batch, frames, bins], without the frames at the ends.
 
     The slope of the log magnitude over time shows where in the frame a partial's energy lies; of what lies in the middle
     neighbouring bins stand half a cycle apart, for a frame's phase counts from its first sample.
     """
-    edges = np.pad(log_magnitude, [(0, 0), (1, 1), (0, 0)], mode="symmetric")
-    slope = np.float32(0.5) * (edges[:, 2:] - edges[:, :-2])
-    each = -slope * np.float32(HANN_AS_GAUSSIAN * spec.n_fft / (2 * math.pi * spec.hop_samples)) - np.float32(0.5)
+    each = log_magnitude[:, 2:] - log_magnitude[:, :-2]
+    each *= np.float32(-0.5 * HANN_AS_GAUSSIAN * spec.n_fft / (2 * math.pi * spec.hop_samples))
+    each -= np.float32(0.5)
     between = np.zeros_like(each)
-    between[:, :, 1:] = np.float32(0.5) * (each[:, :, 1:] + each[:, :, :-1])
+    np.add(each[:, :, 1:], each[:, :, :-1], out=between[:, :, 1:])
+    between *= np.float32(0.5)
     return np.cumsum(between, axis=2, out=between)
 
 
@@ -130,9 +148,8 @@ def _nearest(index: np.ndarray) -> np.ndarray:
     """The smallest number at or within 63 bins above each bin: int32 [batch, frames, bins]."""
     n_bins = index.shape[-1]
     for doubling in range(min(PEAK_DOUBLINGS, n_bins.bit_length() - 1)):
-        nearer = index.copy()
-        np.minimum(index[:, :, : -(2**doubling)], index[:, :, 2**doubling :], out=nearer[:, :, : -(2**doubling)])
-        index = nearer
+        # NumPy looks whether what it writes is what it still has to read.
+        np.minimum(index[:, :, : -(2**doubling)], index[:, :, 2**doubling :], out=index[:, :, : -(2**doubling)])
     return index
 
 

@@ -15,7 +15,6 @@ for them.
 import math
 
 import numpy as np
-import scipy.ndimage
 
 CEILING_DBFS = -1.0
 _STEPS_PER_DB = 1 << 20
@@ -134,6 +133,8 @@ class Limiter:
         self._needed = needed[n_out:].copy()
         length = self._lookahead + 1
         # The window of the filter begins at its own sample and goes forward.
+        import scipy.ndimage  # a third of a second that most signals do without
+
         return scipy.ndimage.maximum_filter1d(needed, length, origin=-(length // 2))[:n_out]
 
     def _release(self, reduction: np.ndarray) -> np.ndarray:

@@ -15,8 +15,6 @@ import array
 import math
 
 import numpy as np
-import scipy.signal
-from pyloudnorm import IIRfilter
 
 BLOCK_SEC = 0.4
 ABSOLUTE_GATE_LUFS = -70.0
@@ -52,6 +50,8 @@ class LoudnessMeter:
         """
         if not len(block):
             return
+        import scipy.signal  # takes the better part of a second, and a stream is not measured
+
         weighted, self._state = scipy.signal.sosfilt(self._weighting, np.asarray(block, np.float64), zi=self._state)
         self._n_samples += len(block)
         squares = np.concatenate([self._rest, np.square(weighted)])
@@ -91,6 +91,8 @@ class LoudnessMeter:
 
 def _k_weighting(sample_rate_hz: int) -> np.ndarray:
     """The two filters of the K-weighting as second-order sections, float64 [2, 6]."""
+    from pyloudnorm import IIRfilter
+
     stages = (
         IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, sample_rate_hz, "high_shelf_DeMan"),
         IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, sample_rate_hz, "high_pass_DeMan"),

@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "loss": {"spec"},
     "processors": set(),
     "light_gate": {"spec"},
-    "light_phase": {"spec"},
+    "light_phase": {"spec", "processors"},
     "light_griffin_lim": {"spec", "light_phase", "processors"},
     "onnx_graph": set(),
     "light_network": {"errors", "spec", "model_config", "onnx_graph", "processors"},
