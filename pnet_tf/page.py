@@ -20,8 +20,10 @@ _KEPT_SEC = 3600
 _AT_ONCE = 8
 _MOST_SEMITONES = 24
 HEAD = '<link rel="stylesheet" href="/page/page.css"><script type="module" src="/page/page.js"></script>'
-_SHOW = "(piece) => window.pnetPage.show(piece)"
-_LISTEN = "(performance) => window.pnetPage.listen(performance)"
+# They give nothing back to wait for: Gradio takes no second click before the first is done with.
+_SHOW = "(piece) => { window.pnetPage.show(piece); return []; }"
+_PROPOSE = "(piece) => { window.pnetPage.propose(piece); return []; }"
+_LISTEN = "(performance) => { window.pnetPage.listen(performance); return []; }"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,15 +151,15 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
 
     # The place for a file is empty again once the file is read: the notice names it, and the next may come.
     taken = [c.upload, c.choice, c.part, c.voice, *shown]
+    reading = {**hidden, "show_progress": "minimal"}
     events = [
-        c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **{**hidden, "show_progress": "minimal"}),
-        c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden),
-        c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden),
-        *(wish.input(show, [c.choice, *wishes], shown, **hidden) for wish in wishes[:2]),
-        c.transposition.input(show, [c.choice, *wishes], shown, **hidden),
+        (c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **reading), _SHOW),
+        (c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden), _SHOW),
+        (c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden), _SHOW),
+        *((wish.input(show, [c.choice, *wishes], shown, **hidden), _PROPOSE) for wish in wishes[:3]),
     ]
-    for event in events:
-        event.then(None, [c.piece], None, js=_SHOW, api_visibility="private")
+    for event, script in events:
+        event.then(None, [c.piece], None, js=script, api_visibility="private")
     c.upload.upload(lambda: None, None, c.example, **hidden)
     begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
     begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
@@ -219,7 +221,8 @@ def _begin(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes) -> list[A
     if choice is None:
         return [None, page_words.notice_html("", ["Give a score first, or choose an example."], kind="error")]
     try:
+        piece = desk.show(choice, wishes)["piece"]
         job = desk.begin(choice, wishes)
     except InputError as error:
         return [None, page_words.notice_html("", [str(error)], kind="error")]
-    return [{"url": f"/performances/{job.token}", "name": job.name}, gr.skip()]
+    return [{"url": f"/performances/{job.token}", "name": job.name, "piece": piece}, gr.skip()]

@@ -156,9 +156,16 @@ def test_another_part_tempo_and_transposition_are_shown_at_once(page):
     page.fill("#pnet-tempo input[type=number]", "0.5")
     page.keyboard.press("Tab")
     notice(page, "3 notes from C4 to E4, 0:06")
+    perform(page)
+    wait_until_performed(page)
     page.click("#pnet-transposition input")
     page.get_by_role("option", name="+12: an octave higher", exact=True).click()
     notice(page, "3 notes from C5 to E5, 0:06")
+    assert page.is_visible("#pnet-wav")  # what was performed stays until it is performed anew
+    assert "from C4 to E4" in page.get_attribute("#pnet-picture", "aria-label")
+    perform(page)
+    page.wait_for_function("document.querySelector('#pnet-picture').ariaLabel.includes('from C5 to E5')")
+    wait_until_performed(page)
 
 
 def test_a_wrong_file_is_refused_in_words_and_the_next_one_plays(page, tmp_path):

@@ -90,7 +90,9 @@ def test_another_part_is_read():
 def test_a_performance_is_begun_or_refused_in_words():
     desk, choice = FakeDesk(), take(FakeDesk(), "good.mid")[0]
     gr = FakeGradio()
-    assert page._begin(gr, desk, choice, WISHES) == [{"url": "/performances/T", "name": "good-violin"}, "skipped"]
+    begun, notice = page._begin(gr, desk, choice, WISHES)
+    assert (begun["url"], begun["name"], notice) == ("/performances/T", "good-violin", "skipped")
+    assert begun["piece"]["summary"] == "2 notes by cello"
     refused, notice = page._begin(gr, desk, choice, Wishes("cello", tempo=0.5))
     assert refused is None and "It is too long." in notice
     assert "choose an example" in page._begin(gr, desk, None, WISHES)[1]
