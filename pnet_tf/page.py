@@ -35,7 +35,8 @@ class Controls:
     voice: Any
     part: Any
     tempo: Any
-    transposition: Any
+    semitones: Any
+    fits: Any
     quality: Any
     notice: Any
     perform: Any
@@ -91,28 +92,21 @@ def _lay_out(gr: Any, desk: Desk) -> Controls:
         example = gr.Radio(list(desk.examples()), label="Or an example", elem_id="pnet-example")
     with gr.Group(elem_id="pnet-wishes"):
         voice = gr.Radio(list(desk.voices.names), value=desk.voices.names[-1], label="Voice", elem_id="pnet-voice")
-        part = gr.Dropdown([], label="Part", visible=False, elem_id="pnet-part", filterable=False)
+        # Radio buttons and sliders, which browsers know: Gradio's list of choices stays open when Tab leaves it.
+        part = gr.Radio([], label="Part", visible=False, elem_id="pnet-part")
         with gr.Row():
             tempo = gr.Slider(0.5, 2.0, value=1.0, step=0.05, label="Tempo (1 is as written)", elem_id="pnet-tempo")
-            transposition = gr.Dropdown(
-                _transpositions(), value="0", label="Transposition", elem_id="pnet-transposition", filterable=False
-            )
+            with gr.Column():
+                ends = (-_MOST_SEMITONES, _MOST_SEMITONES)
+                semitones = gr.Slider(*ends, value=0, step=1, label="Transposition in semitones", elem_id="pnet-semitones")
+                fits = gr.Checkbox(False, label="As fits the voice best", elem_id="pnet-fits")
         quality = gr.Radio(_qualities(), value="good", label="Quality of the sound", elem_id="pnet-quality")
     notice = gr.HTML("", elem_id="pnet-notice-box")
     perform = gr.Button("Perform", variant="primary", interactive=False, elem_id="pnet-perform")
     gr.HTML((STATIC / "player.html").read_text(encoding="utf-8"), elem_id="pnet-player-box")
     choice = gr.State(None, time_to_live=_KEPT_SEC, delete_callback=lambda choice: choice and desk.forget(choice.path))
     hidden = [choice, gr.JSON(visible=False), gr.JSON(visible=False)]
-    return Controls(upload, example, voice, part, tempo, transposition, quality, notice, perform, *hidden)
-
-
-def _transpositions() -> list[tuple[str, str]]:
-    """What may be chosen: as fits best, as written, octaves, then by semitones."""
-    steps = [n for n in range(1, _MOST_SEMITONES + 1)]
-    near = sorted([*steps, *(-n for n in steps)], key=lambda n: (n % 12 != 0, abs(n), -n))
-    return [("As written", "0"), ("As fits the voice best", page_desk.AUTO)] + [
-        (f"{n:+d}: {page_words.interval(n).removesuffix(' than written')}", str(n)) for n in near
-    ]
+    return Controls(upload, example, voice, part, tempo, semitones, fits, quality, notice, perform, *hidden)
 
 
 def _qualities() -> list[tuple[str, str]]:
@@ -124,7 +118,7 @@ def _qualities() -> list[tuple[str, str]]:
 
 def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     c = controls
-    wishes = [c.voice, c.tempo, c.transposition, c.quality]
+    wishes = [c.voice, c.tempo, c.semitones, c.fits, c.quality]
     shown = [c.notice, c.perform, c.piece]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -156,7 +150,7 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
         (c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **reading), _SHOW),
         (c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden), _SHOW),
         (c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden), _SHOW),
-        *((wish.input(show, [c.choice, *wishes], shown, **hidden), _PROPOSE) for wish in wishes[:3]),
+        *((wish.input(show, [c.choice, *wishes], shown, **hidden), _PROPOSE) for wish in wishes[:4]),
     ]
     for event, script in events:
         event.then(None, [c.piece], None, js=script, api_visibility="private")
@@ -165,10 +159,10 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
 
 
-def _wishes(voice: str, tempo: float, transposition: str, quality: str) -> Wishes:
-    """What the controls say. A browser sends what it likes: Gradio refuses what is not among the choices of a control."""
-    semitones = None if transposition == page_desk.AUTO else int(transposition)
-    return Wishes(voice, semitones, min(max(float(tempo), 0.5), 2.0), page_desk.QUALITIES[quality])
+def _wishes(voice: str, tempo: float, semitones: float, fits: bool, quality: str) -> Wishes:
+    """What the controls say. Gradio refuses what is not among the choices of a control; numbers are brought into range here."""
+    steps = round(min(max(float(semitones), -_MOST_SEMITONES), _MOST_SEMITONES))
+    return Wishes(voice, None if fits else steps, min(max(float(tempo), 0.5), 2.0), page_desk.QUALITIES[quality])
 
 
 def _take(

@@ -16,7 +16,6 @@ from pnet_tf.score import SUFFIXES, Score
 
 EXAMPLES = pathlib.Path(__file__).parent / "page_static" / "examples"
 _EXAMPLE_SUFFIXES = (".musicxml", ".mid")
-AUTO = "auto"
 # Iterations of Griffin-Lim.
 QUALITIES = {"quick": 8, "good": 32, "best": 100}
 

@@ -164,7 +164,7 @@ class Player {
     $("position").value = at;
     $("position").setAttribute("aria-valuetext", `${clock(at)} of ${clock(seconds)}`);
     $("clock").textContent = `${clock(at)} / ${clock(seconds)}`;
-    this.picture.draw(at, seconds, this.sound.receivedSeconds);
+    this.picture.draw(at, Math.max(seconds, this.piece.seconds), this.sound.receivedSeconds);
   }
 
   tick() {
