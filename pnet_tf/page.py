@@ -20,8 +20,10 @@ _KEPT_SEC = 3600
 _AT_ONCE = 8
 _MOST_SEMITONES = 24
 HEAD = '<link rel="stylesheet" href="/page/page.css"><script type="module" src="/page/page.js"></script>'
-_SHOW = "(piece) => window.pnetPage.show(piece)"
-_LISTEN = "(performance) => window.pnetPage.listen(performance)"
+# They give nothing back to wait for: Gradio takes no second click before the first is done with.
+_SHOW = "(piece) => { window.pnetPage.show(piece); return []; }"
+_PROPOSE = "(piece) => { window.pnetPage.propose(piece); return []; }"
+_LISTEN = "(performance) => { window.pnetPage.listen(performance); return []; }"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Controls:
     voice: Any
     part: Any
     tempo: Any
-    transposition: Any
+    semitones: Any
+    fits: Any
     quality: Any
     notice: Any
     perform: Any
@@ -89,28 +92,21 @@ def _lay_out(gr: Any, desk: Desk) -> Controls:
         example = gr.Radio(list(desk.examples()), label="Or an example", elem_id="pnet-example")
     with gr.Group(elem_id="pnet-wishes"):
         voice = gr.Radio(list(desk.voices.names), value=desk.voices.names[-1], label="Voice", elem_id="pnet-voice")
-        part = gr.Dropdown([], label="Part", visible=False, elem_id="pnet-part", filterable=False)
+        # Radio buttons and sliders, which browsers know: Gradio's list of choices stays open when Tab leaves it.
+        part = gr.Radio([], label="Part", visible=False, elem_id="pnet-part")
         with gr.Row():
             tempo = gr.Slider(0.5, 2.0, value=1.0, step=0.05, label="Tempo (1 is as written)", elem_id="pnet-tempo")
-            transposition = gr.Dropdown(
-                _transpositions(), value="0", label="Transposition", elem_id="pnet-transposition", filterable=False
-            )
+            with gr.Column():
+                ends = (-_MOST_SEMITONES, _MOST_SEMITONES)
+                semitones = gr.Slider(*ends, value=0, step=1, label="Transposition in semitones", elem_id="pnet-semitones")
+                fits = gr.Checkbox(False, label="As fits the voice best", elem_id="pnet-fits")
         quality = gr.Radio(_qualities(), value="good", label="Quality of the sound", elem_id="pnet-quality")
     notice = gr.HTML("", elem_id="pnet-notice-box")
     perform = gr.Button("Perform", variant="primary", interactive=False, elem_id="pnet-perform")
     gr.HTML((STATIC / "player.html").read_text(encoding="utf-8"), elem_id="pnet-player-box")
     choice = gr.State(None, time_to_live=_KEPT_SEC, delete_callback=lambda choice: choice and desk.forget(choice.path))
     hidden = [choice, gr.JSON(visible=False), gr.JSON(visible=False)]
-    return Controls(upload, example, voice, part, tempo, transposition, quality, notice, perform, *hidden)
-
-
-def _transpositions() -> list[tuple[str, str]]:
-    """What may be chosen: as fits best, as written, octaves, then by semitones."""
-    steps = [n for n in range(1, _MOST_SEMITONES + 1)]
-    near = sorted([*steps, *(-n for n in steps)], key=lambda n: (n % 12 != 0, abs(n), -n))
-    return [("As written", "0"), ("As fits the voice best", page_desk.AUTO)] + [
-        (f"{n:+d}: {page_words.interval(n).removesuffix(' than written')}", str(n)) for n in near
-    ]
+    return Controls(upload, example, voice, part, tempo, semitones, fits, quality, notice, perform, *hidden)
 
 
 def _qualities() -> list[tuple[str, str]]:
@@ -122,7 +118,7 @@ def _qualities() -> list[tuple[str, str]]:
 
 def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     c = controls
-    wishes = [c.voice, c.tempo, c.transposition, c.quality]
+    wishes = [c.voice, c.tempo, c.semitones, c.fits, c.quality]
     shown = [c.notice, c.perform, c.piece]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -149,24 +145,24 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
 
     # The place for a file is empty again once the file is read: the notice names it, and the next may come.
     taken = [c.upload, c.choice, c.part, c.voice, *shown]
+    reading = {**hidden, "show_progress": "minimal"}
     events = [
-        c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **{**hidden, "show_progress": "minimal"}),
-        c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden),
-        c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden),
-        *(wish.input(show, [c.choice, *wishes], shown, **hidden) for wish in wishes[:2]),
-        c.transposition.input(show, [c.choice, *wishes], shown, **hidden),
+        (c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **reading), _SHOW),
+        (c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden), _SHOW),
+        (c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden), _SHOW),
+        *((wish.input(show, [c.choice, *wishes], shown, **hidden), _PROPOSE) for wish in wishes[:4]),
     ]
-    for event in events:
-        event.then(None, [c.piece], None, js=_SHOW, api_visibility="private")
+    for event, script in events:
+        event.then(None, [c.piece], None, js=script, api_visibility="private")
     c.upload.upload(lambda: None, None, c.example, **hidden)
     begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
     begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
 
 
-def _wishes(voice: str, tempo: float, transposition: str, quality: str) -> Wishes:
-    """What the controls say. A browser sends what it likes: Gradio refuses what is not among the choices of a control."""
-    semitones = None if transposition == page_desk.AUTO else int(transposition)
-    return Wishes(voice, semitones, min(max(float(tempo), 0.5), 2.0), page_desk.QUALITIES[quality])
+def _wishes(voice: str, tempo: float, semitones: float, fits: bool, quality: str) -> Wishes:
+    """What the controls say. Gradio refuses what is not among the choices of a control; numbers are brought into range here."""
+    steps = round(min(max(float(semitones), -_MOST_SEMITONES), _MOST_SEMITONES))
+    return Wishes(voice, None if fits else steps, min(max(float(tempo), 0.5), 2.0), page_desk.QUALITIES[quality])
 
 
 def _take(
@@ -219,7 +215,8 @@ def _begin(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes) -> list[A
     if choice is None:
         return [None, page_words.notice_html("", ["Give a score first, or choose an example."], kind="error")]
     try:
+        piece = desk.show(choice, wishes)["piece"]
         job = desk.begin(choice, wishes)
     except InputError as error:
         return [None, page_words.notice_html("", [str(error)], kind="error")]
-    return [{"url": f"/performances/{job.token}", "name": job.name}, gr.skip()]
+    return [{"url": f"/performances/{job.token}", "name": job.name, "piece": piece}, gr.skip()]

@@ -15,7 +15,6 @@ from pnet_tf.page_session import Job, Stage
 from pnet_tf.page_voices import Voices
 from pnet_tf.score import SUFFIXES, Score
 
-AUTO = "auto"
 # Iterations of Griffin-Lim.
 QUALITIES = {"quick": 8, "good": 32, "best": 100}
 

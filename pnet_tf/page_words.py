@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAMED_PITCHES = 8
 _NAME_CHARACTERS = 80
+_OTHERS = ("notes of other", "other parts")
 _FORMATS = "MIDI (.mid), MusicXML (.musicxml, .xml, .mxl), kern, ABC or MEI"
 # What a reader's message says to somebody at a command line.
 _HINT = re.compile(r"\s*[,;(]?[^,;()]*--\w+[^,;()]*\)?|; export (it|the score) again|\s*\(begins with .*?\), expected .*$")
@@ -131,7 +132,7 @@ def interval(semitones: int) -> str:
 
 def ignored_sentence(score: Score) -> str:
     """What the score holds and the voice does not perform; empty where that is nothing."""
-    reasons = [f"{reason} ({n})" for reason, n in score.ignored.items() if not reason.startswith("notes of other")]
+    reasons = [f"{reason} ({n})" for reason, n in score.ignored.items() if not reason.startswith(_OTHERS)]
     return f"In the score, but not performed: {', '.join(reasons)}." if reasons else ""
 
 

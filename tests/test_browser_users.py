@@ -166,8 +166,8 @@ def press_until(page, found: str, *, most: int = 40, key: str = "Tab") -> list[s
     for _ in range(most):
         page.keyboard.press(key)
         name, seen = page.evaluate(OUTLINE)
-        assert seen, f"{name} has the focus, and it is not seen"
         way.append(name)
+        assert seen, f"{name} has the focus, and it is not seen"
         if page.evaluate(f"document.activeElement.matches({found!r})"):
             return way
     raise AssertionError(f"{found} is not reached: {way}")
@@ -180,7 +180,9 @@ def test_the_keyboard_alone_is_enough(people, tmp_path):
     notice(page, "notes from")
     press_until(page, "#pnet-voice input")
     press_until(page, "#pnet-tempo input")
-    press_until(page, "#pnet-transposition input")
+    press_until(page, "#pnet-semitones input[type=range]")
+    page.keyboard.press("ArrowRight")
+    press_until(page, "#pnet-fits input")
     press_until(page, "#pnet-quality input")
     page.keyboard.press("ArrowLeft")
     press_until(page, "#pnet-perform")

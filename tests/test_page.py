@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from pnet_tf import page, page_desk
+from pnet_tf import page
 from pnet_tf.errors import InputError
 from pnet_tf.page_desk import Choice, Wishes
 from pnet_tf.page_reading import ReadScore
@@ -90,21 +90,17 @@ def test_another_part_is_read():
 def test_a_performance_is_begun_or_refused_in_words():
     desk, choice = FakeDesk(), take(FakeDesk(), "good.mid")[0]
     gr = FakeGradio()
-    assert page._begin(gr, desk, choice, WISHES) == [{"url": "/performances/T", "name": "good-violin"}, "skipped"]
+    begun, notice = page._begin(gr, desk, choice, WISHES)
+    assert (begun["url"], begun["name"], notice) == ("/performances/T", "good-violin", "skipped")
+    assert begun["piece"]["summary"] == "2 notes by cello"
     refused, notice = page._begin(gr, desk, choice, Wishes("cello", tempo=0.5))
     assert refused is None and "It is too long." in notice
     assert "choose an example" in page._begin(gr, desk, None, WISHES)[1]
 
 
-@pytest.mark.parametrize(("transposition", "semitones"), [("0", 0), ("-12", -12), (page_desk.AUTO, None)])
-def test_what_the_controls_say(transposition, semitones):
-    assert page._wishes("flute", 99, transposition, "best") == Wishes("flute", semitones, 2.0, 100)
-
-
-def test_transpositions_are_offered_octaves_first():
-    offered = page._transpositions()
-    assert [value for _, value in offered[:6]] == ["0", "auto", "12", "-12", "24", "-24"]
-    assert offered[2][0] == "+12: an octave higher" and len(offered) == 50
+@pytest.mark.parametrize(("semitones", "fits", "wished"), [(0, False, 0), (-12, False, -12), (99, False, 24), (5, True, None)])
+def test_what_the_controls_say(semitones, fits, wished):
+    assert page._wishes("flute", 99, semitones, fits, "best") == Wishes("flute", wished, 2.0, 100)
 
 
 def test_names_are_listed():

@@ -39,6 +39,8 @@ class Player {
 
   // A score as it is going to be played, or null for none.
   show(piece) {
+    const same = JSON.stringify(piece) === JSON.stringify(this.piece);
+    if (same && this.performance && !this.performance.over) return; // told late what is played already
     this.leave();
     this.piece = piece;
     this.sound.clear();
@@ -54,10 +56,16 @@ class Player {
     this.refresh();
   }
 
-  // A performance that was asked for: {url, name}, or null where it was refused.
+  // The same score in another way: what is heard already goes on until it is performed anew.
+  propose(piece) {
+    if (!this.performance && !this.sound.received) this.show(piece);
+  }
+
+  // A performance that was asked for: {url, name, piece}, or null where it was refused.
   async listen(performance) {
     if (!performance) return;
-    this.show(this.piece);
+    this.leave();
+    this.show(performance.piece);
     const mine = { ...performance, abort: new AbortController(), over: false };
     this.performance = mine;
     $("work").hidden = false;
@@ -156,7 +164,7 @@ class Player {
     $("position").value = at;
     $("position").setAttribute("aria-valuetext", `${clock(at)} of ${clock(seconds)}`);
     $("clock").textContent = `${clock(at)} / ${clock(seconds)}`;
-    this.picture.draw(at, seconds, this.sound.receivedSeconds);
+    this.picture.draw(at, Math.max(seconds, this.piece.seconds), this.sound.receivedSeconds);
   }
 
   tick() {
@@ -180,6 +188,7 @@ document.addEventListener("click", (event) => {
 
 window.pnetPage = {
   show: async (piece) => (await ready).show(piece),
+  propose: async (piece) => (await ready).propose(piece),
   listen: async (performance) => (await ready).listen(performance),
   player: ready,
 };
