@@ -41,7 +41,7 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 # What a plain `pip install` leaves out, by the extra of setup.cfg that brings it.
 _EXTRA_OF = {name: "tf" for name in ("tensorflow", "tensorflow_io", "keras", "librosa", "mir_eval", "intervaltree")}
-_EXTRA_OF |= {"apache_beam": "beam", "grpc": "serving", "google": "serving"}
+_EXTRA_OF |= {"apache_beam": "beam", "grpc": "serving", "google": "serving", "onnxruntime": "play", "gradio": "demo"}
 _IMPOSSIBLE_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 

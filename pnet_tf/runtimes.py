@@ -44,7 +44,7 @@ def _chosen(folder: pathlib.Path, runtime: str) -> str:
     if not _is_installed(runtime):
         package, extra = _PACKAGES[runtime]
         what = "a SavedModel" if is_program else "this voice"
-        raise InputError(f"{folder}: {what} needs {package}, which is not installed: pip install 'pnet_tf[{extra}]'")
+        raise InputError(f'{folder}: {what} needs {package}, which is not installed: pip install "pnet_tf[{extra}]"')
     return runtime
 
 

@@ -93,7 +93,7 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
         import gradio
         import uvicorn
     except ImportError as error:
-        raise InputError(f"the page needs Gradio ({error}): python -m pip install 'pnet_tf[demo]'") from error
+        raise InputError(f'the page needs Gradio ({error}): python -m pip install "pnet_tf[demo]"') from error
     from pnet_tf import page, page_routes
     from pnet_tf.page_desk import Bounds, Desk
     from pnet_tf.page_session import Stage

@@ -243,27 +243,24 @@ def bare(wheel, scratch):
     return environment_with(scratch / "bare", wheel)
 
 
-@pytest.fixture(scope="module")
-def with_tensorflow(wheel, scratch):
-    return environment_with(scratch / "tf", wheel, "tf")
-
-
 def console_scripts():
     lines = set_up()["options.entry_points"]["console_scripts"].splitlines()
     return sorted(line.partition("=")[0].strip() for line in lines if line.strip())
 
 
 @pytest.mark.slow
-def test_the_wheel_plays_from_an_empty_folder(with_tensorflow, tmp_path):
-    run(with_tensorflow / "pip", "check", cwd=tmp_path)
+@pytest.mark.parametrize("extra", ["tf", "play"])
+def test_the_wheel_plays_from_an_empty_folder(extra, wheel, scratch, tmp_path):
+    there = environment_with(scratch / extra, wheel, extra)
+    run(there / "pip", "check", cwd=tmp_path)
     asks = ["--model=violin", "--score=example:greensleeves_violin", "--out=greensleeves.wav"]
-    run(with_tensorflow / "pnet-perform", *asks, cwd=tmp_path)
+    run(there / "pnet-perform", *asks, cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["greensleeves.wav"]
     samples, rate = soundfile.read(tmp_path / "greensleeves.wav")
     assert rate == 44100 and 30 * rate < len(samples) < 35 * rate
     assert 0.01 < samples.std() < 0.5
-    where = run(with_tensorflow / "python", "-c", "import pnet_tf; print(pnet_tf.__file__)", cwd=tmp_path).stdout
-    assert pathlib.Path(where.strip()).is_relative_to(with_tensorflow.parent)
+    where = run(there / "python", "-c", "import pnet_tf; print(pnet_tf.__file__)", cwd=tmp_path).stdout
+    assert pathlib.Path(where.strip()).is_relative_to(there.parent)
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_without_onnx_runtime_tensorflow_is_taken(tiny_voice, without):
 
 def test_a_savedmodel_without_tensorflow_says_what_to_install(tiny_model, without):
     without("tensorflow")
-    with pytest.raises(InputError, match=r"model: a SavedModel needs tensorflow, .* pip install 'pnet_tf\[tf\]'$"):
+    with pytest.raises(InputError, match=r'model: a SavedModel needs tensorflow, .* pip install "pnet_tf\[tf\]"$'):
         runtimes.open_voice(tiny_model)
     with pytest.raises(InputError, match="a SavedModel, which needs --runtime=tensorflow"):
         runtimes.open_voice(tiny_model, runtime="onnx")
@@ -53,7 +53,7 @@ def test_a_savedmodel_without_tensorflow_says_what_to_install(tiny_model, withou
 )
 def test_a_voice_without_its_runtime_says_what_to_install(runtime, package, extra, tiny_voice, without):
     without("tensorflow", "onnxruntime")
-    with pytest.raises(InputError, match=rf"this voice needs {package}, .*: pip install 'pnet_tf\[{extra}\]'$"):
+    with pytest.raises(InputError, match=rf'this voice needs {package}, .*: pip install "pnet_tf\[{extra}\]"$'):
         runtimes.open_voice(tiny_voice, runtime=runtime)
 
 
@@ -165,5 +165,5 @@ def test_the_command_takes_the_runtime_and_says_what_it_lacks(tmp_path):
     arguments = ["--model=violin", f"--score={example}", f"--out={tmp_path / 'x.wav'}", "--runtime=tensorflow"]
     done = subprocess.run([sys.executable, "-c", ALONE, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("needs tensorflow, which is not installed: pip install 'pnet_tf[tf]'")
+    assert done.stderr.splitlines()[-1].endswith('needs tensorflow, which is not installed: pip install "pnet_tf[tf]"')
     assert list(tmp_path.iterdir()) == []

@@ -46,7 +46,7 @@ def test_an_address_that_is_none_is_one_line(capsys):
 def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     code, said = failure(capsys, "--port=0")
-    assert code == 1 and "pip install 'pnet_tf[demo]'" in said
+    assert code == 1 and 'pip install "pnet_tf[demo]"' in said
 
 
 def test_gradio_is_told_to_tell_nobody_anything():
