@@ -96,10 +96,9 @@ def _lay_out(gr: Any, desk: Desk) -> Controls:
         part = gr.Radio([], label="Part", visible=False, elem_id="pnet-part")
         with gr.Row():
             tempo = gr.Slider(0.5, 2.0, value=1.0, step=0.05, label="Tempo (1 is as written)", elem_id="pnet-tempo")
-            with gr.Column():
-                ends = (-_MOST_SEMITONES, _MOST_SEMITONES)
-                semitones = gr.Slider(*ends, value=0, step=1, label="Transposition in semitones", elem_id="pnet-semitones")
-                fits = gr.Checkbox(False, label="As fits the voice best", elem_id="pnet-fits")
+            ends = (-_MOST_SEMITONES, _MOST_SEMITONES)
+            semitones = gr.Slider(*ends, value=0, step=1, label="Transposition in semitones", elem_id="pnet-semitones")
+        fits = gr.Checkbox(False, label="Transpose as fits the voice best", elem_id="pnet-fits")
         quality = gr.Radio(_qualities(), value="good", label="Quality of the sound", elem_id="pnet-quality")
     notice = gr.HTML("", elem_id="pnet-notice-box")
     perform = gr.Button("Perform", variant="primary", interactive=False, elem_id="pnet-perform")

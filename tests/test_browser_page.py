@@ -163,7 +163,7 @@ def test_another_part_tempo_and_transposition_are_shown_at_once(page):
     perform(page)
     page.wait_for_function("document.querySelector('#pnet-picture').ariaLabel.includes('from C5 to E5')")
     wait_until_performed(page)
-    page.get_by_label("As fits the voice best").check()
+    page.get_by_label("Transpose as fits the voice best").check()
     notice(page, "Played as written.")
 
 
