@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pnet_tf import checkpoint, griffin_lim, hiss_gate, savedmodel, serving_warm_up, stft, voice_folder
+from pnet_tf import checkpoint, griffin_lim, hiss_gate, serving_warm_up, stft, voice_folder
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
 from pnet_tf.spec import FeatureSpec
@@ -128,7 +128,7 @@ def export_served(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path
     Raises:
       InputError: the source cannot be read, or no version can be made in `out`.
     """
-    version = out / str(max(savedmodel.versions(out), default=0) + 1)
+    version = out / str(max(voice_folder.versions(out), default=0) + 1)
     _write_savedmodel(source, version, for_servers=True)
     return version
 

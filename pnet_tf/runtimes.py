@@ -6,7 +6,7 @@ import pathlib
 from pnet_tf import light_network, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.voice import RUNTIME_CHOICES, Voice
-from pnet_tf.voice_folder import GRAPH_NAME, WEIGHTS_NAME
+from pnet_tf.voice_folder import WEIGHTS_NAME
 
 # What is imported, and the extra of this package that brings it.
 _PACKAGES = {"tensorflow": ("tensorflow", "tf"), "onnx": ("onnxruntime", "play")}
@@ -36,7 +36,9 @@ def open_voice(voice: str | pathlib.Path, *, runtime: str = "auto") -> Voice:
 
 def _chosen(folder: pathlib.Path, runtime: str) -> str:
     """The runtime for a folder; raises InputError where it is not installed, or cannot run what is there."""
-    is_program = (folder / GRAPH_NAME).exists()
+    is_program = voice_folder.program_in(folder) is not None
+    if not is_program:
+        voice_folder.require_voice_folder(folder)
     if is_program and runtime == "onnx":
         raise InputError(f"{folder}: a SavedModel, which needs --runtime=tensorflow; onnx takes voice folders")
     if runtime == "auto":
@@ -53,11 +55,6 @@ def _is_installed(runtime: str) -> bool:
 
 
 def _open_light(folder: pathlib.Path) -> Voice:
-    if not voice_folder.is_voice_folder(folder):
-        raise InputError(
-            f"{folder}: not a SavedModel (no {GRAPH_NAME}), nor a voice folder (no {WEIGHTS_NAME}); make one with "
-            "tools/export_savedmodel.py"
-        )
     spec, config, facts = voice_folder.open_folder(folder)
     voice_folder.require_weights_for(folder / WEIGHTS_NAME, spec, config)
     weights = voice_folder.read_weights(folder, light_network.weight_shapes(spec, config))

@@ -15,7 +15,7 @@ from pnet_tf.errors import InputError
 from pnet_tf.files import read_small
 from pnet_tf.spec import FeatureSpec
 from pnet_tf.voice import Voice
-from pnet_tf.voice_folder import GRAPH_NAME, VOICE_NAME, WEIGHTS_NAME
+from pnet_tf.voice_folder import GRAPH_NAME, VOICE_NAME
 
 _REASON_CHARACTERS = 200
 # Weights lie beside the graph; ours has half a MiB.
@@ -52,22 +52,10 @@ def open_voice(folder: pathlib.Path) -> Voice:
       InputError: it is neither, it is not one of ours, or it is damaged.
     """
     folder = pathlib.Path(folder)
-    if (folder / GRAPH_NAME).exists():
-        return _open_savedmodel(folder)
-    if voice_folder.is_voice_folder(folder):
-        return _open_folder(folder)
-    if numbered := versions(folder):
-        return _open_savedmodel(numbered[max(numbered)])
-    raise InputError(
-        f"{folder}: not a SavedModel (no saved_model.pb), nor a voice folder (no {WEIGHTS_NAME}); make one with "
-        "tools/export_savedmodel.py"
-    )
-
-
-def versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    """The SavedModels that lie in a folder, in folders named by a number, by that number."""
-    found = (path.parent for path in folder.glob(f"*/{GRAPH_NAME}"))
-    return {int(path.name): path for path in found if path.name.isascii() and path.name.isdigit()}
+    if program := voice_folder.program_in(folder):
+        return _open_savedmodel(program)
+    voice_folder.require_voice_folder(folder)
+    return _open_folder(folder)
 
 
 def _open_folder(folder: pathlib.Path) -> Voice:
@@ -87,7 +75,7 @@ def _open_savedmodel(folder: pathlib.Path) -> Voice:
     assets = folder / "assets"
     spec = FeatureSpec.read(assets) if (assets / spec_room.FILE_NAME).exists() else None
     if spec is None:
-        raise InputError(f"{folder}: holds no {spec_room.FILE_NAME}; it was not made with tools/export_savedmodel.py")
+        raise InputError(f"{folder}: holds no {spec_room.FILE_NAME}; it was not made with pnet-export")
     _require_only_numbers(folder)
     try:
         model = tf.saved_model.load(str(folder))

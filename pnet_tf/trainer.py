@@ -393,7 +393,7 @@ class Trainer:
                 n = self.progress.plateau.n_since_best
                 self._say("stopped early at step %d: %d validations without a new best", step, n)
             run_dir = self.settings.run_dir
-            self._say("%s: export it with python tools/export_savedmodel.py --run_dir=%s --out=DIR", run_dir, run_dir)
+            self._say("%s: export it with pnet-export --run_dir=%s --out=DIR", run_dir, run_dir)
             return True
         logging.info("asked to stop: saved at step %d of %d; the same command goes on from there", step, self.last_step)
         return False

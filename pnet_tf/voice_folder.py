@@ -41,7 +41,7 @@ _MARKS = (VOICE_NAME, WEIGHTS_NAME, GRAPH_NAME, "run.json")
 _FACTS_KEY = "facts_sha256"
 _MAX_LUFS = 200
 _LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30
-_REASON_CHARACTERS = 120
+_REASON_CHARACTERS, _MOST_NAME_CHARACTERS = 120, 60
 _HALF = np.dtype("<f2")
 
 
@@ -61,7 +61,7 @@ def find_voice(name: str | pathlib.Path) -> pathlib.Path:
         return folder
     raise InputError(
         f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is'}); "
-        "make one with tools/export_savedmodel.py"
+        "make one with pnet-export"
     )
 
 
@@ -73,6 +73,28 @@ def shipped() -> list[str]:
 def is_voice_folder(folder: pathlib.Path) -> bool:
     """Whether a folder means to be a voice folder: of a damaged one something may be missing."""
     return any((folder / name).exists() for name in (VOICE_NAME, WEIGHTS_NAME))
+
+
+def require_voice_folder(folder: pathlib.Path) -> None:
+    """Raises InputError for a folder that means to be no voice at all."""
+    if not is_voice_folder(folder):
+        raise InputError(
+            f"{folder}: not a SavedModel (no {GRAPH_NAME}), nor a voice folder (no {WEIGHTS_NAME}); make one with pnet-export"
+        )
+
+
+def program_in(folder: pathlib.Path) -> pathlib.Path | None:
+    """The SavedModel that a folder is, or the newest of those versions that lie in it; None where there is none."""
+    if (folder / GRAPH_NAME).exists():
+        return folder
+    numbered = {} if is_voice_folder(folder) else versions(folder)
+    return numbered[max(numbered)] if numbered else None
+
+
+def versions(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The SavedModels that lie in a folder, in folders named by a number, by that number."""
+    found = (path.parent for path in folder.glob(f"*/{GRAPH_NAME}"))
+    return {int(path.name): path for path in found if path.name.isascii() and path.name.isdigit()}
 
 
 # --- what the voice is
@@ -96,7 +118,7 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
         fields = json.loads(read_small(path))
         loudness = fields.get("loudness_lufs")
         facts = {
-            "instrument": str(fields["instrument"]),
+            "instrument": _word(fields["instrument"]),
             "pitch_frames": tuple(int(n) for n in fields["pitch_frames"]),
             "window_frames": int(fields["window_frames"]),
             "loudness_lufs": None if loudness is None else float(loudness),
@@ -108,6 +130,13 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
     except (*DAMAGED, RecursionError) as error:
         raise InputError(f"{path}: cannot read what the voice is ({error!r}); export it again") from error
     return facts
+
+
+def _word(text: Any) -> str:
+    """A name as it may be shown in a terminal; raises ValueError for another."""
+    if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= _MOST_NAME_CHARACTERS:
+        raise ValueError("the instrument's name is no short line of text")
+    return text
 
 
 def _levels_of(fields: Mapping[str, Any], spec: FeatureSpec) -> dict[str, tuple[float, ...] | None]:

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "serving_warm_up": {"spec", "serving_messages"},
     "serving_client": SCORE | {"command", "example_scores", "mastering", "roll", "serving_messages", "wav_file"},
     "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"}
-    | {"savedmodel", "serving_warm_up"}
+    | {"serving_warm_up"}
     | RUN,
     "export_command": {"errors", "command", "export"},
     "voice_folder": {"errors", "spec", "unet", "model_config", "files"},

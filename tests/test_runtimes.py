@@ -34,6 +34,23 @@ def test_a_voice_folder_goes_to_onnx_and_a_savedmodel_to_tensorflow(tiny_voice, 
     assert runtimes.open_voice(tiny_model).runtime == "tensorflow"
 
 
+def test_a_folder_of_a_servers_versions_is_a_savedmodel(tiny_model, tmp_path, without):
+    shutil.copytree(tiny_model, tmp_path / "served" / "2")
+    assert runtimes.open_voice(tmp_path / "served").runtime == "tensorflow"
+    with pytest.raises(InputError, match="served: a SavedModel, which needs --runtime=tensorflow"):
+        runtimes.open_voice(tmp_path / "served", runtime="onnx")
+    without("tensorflow")
+    with pytest.raises(InputError, match="served: a SavedModel needs tensorflow, which is not installed"):
+        runtimes.open_voice(tmp_path / "served")
+
+
+def test_a_folder_that_is_no_voice_is_told_so_whatever_is_installed(tmp_path, without):
+    without("tensorflow", "onnxruntime")
+    for runtime in ("auto", "tensorflow", "onnx"):
+        with pytest.raises(InputError, match=r"nor a voice folder \(no weights.npz\); make one with pnet-export"):
+            runtimes.open_voice(tmp_path, runtime=runtime)
+
+
 def test_without_onnx_runtime_tensorflow_is_taken(tiny_voice, without):
     without("onnxruntime")
     assert runtimes.open_voice(tiny_voice).runtime == "tensorflow"

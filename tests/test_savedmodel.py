@@ -71,7 +71,7 @@ def test_of_the_versions_that_a_server_is_given_the_newest_is_opened(tmp_path, m
 def test_what_is_no_voice_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path, tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(InputError, match="not a SavedModel .*, nor a voice folder .*; make one with tools/export"):
+        with pytest.raises(InputError, match="not a SavedModel .*, nor a voice folder .*; make one with pnet-export"):
             open_voice(folder)
 
 

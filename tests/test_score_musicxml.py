@@ -71,7 +71,7 @@ def test_notes_rests_and_bars_at_120_where_no_tempo_stands():
 
 
 def test_only_a_file_that_takes_long_says_so(monkeypatch, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     _read(_xml([_note("C4", 2)]))
     assert caplog.messages == []
     monkeypatch.setattr(score_musicxml, "_LARGE_BYTES", 10)

@@ -6,9 +6,6 @@ import json
 import pathlib
 import shutil
 import struct
-import subprocess
-import sys
-import tarfile
 import zipfile
 
 import numpy as np
@@ -286,6 +283,12 @@ def test_weights_of_another_network_are_refused(folder):
     refused(folder, "weights are there or expected alone")
 
 
+@pytest.mark.parametrize("name", ["\x1b[31moboe", "oboe\n", "", "o" * 61, 7, None])
+def test_an_instrument_that_no_terminal_should_be_shown_is_refused(name, folder):
+    voice_folder.write_facts(folder, SPEC, CONFIG, FACTS | {"instrument": name})
+    refused(folder, "the instrument's name is no short line of text")
+
+
 @pytest.mark.parametrize(("name", "value"), [("window_frames", 63), ("loudness_lufs", -21.5), ("instrument", "kazoo")])
 def test_changed_facts_are_noticed(name, value, folder):
     path = folder / "voice.json"
@@ -332,32 +335,8 @@ def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"no such folder, and no voice of that name is shipped \(oboe\)"):
             voice_folder.find_voice(name)
     monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "none")
-    with pytest.raises(InputError, match=r"\(none is\); make one with tools/export_savedmodel.py"):
+    with pytest.raises(InputError, match=r"\(none is\); make one with pnet-export"):
         voice_folder.find_voice("oboe")
-
-
-@pytest.mark.parametrize("command", ["bdist_wheel", "sdist"])
-def test_shipped_voices_are_in_what_is_installed(command, whole, tmp_path):
-    """Of a copy of the package with one voice: every file of it, and nothing that lies beside."""
-    tree = tmp_path / "tree"
-    shutil.copytree(whole, tree / "pnet_tf" / "voices" / "oboe")
-    (tree / "pnet_tf" / "voices" / "oboe" / "README.md").write_text("# Oboe\n")
-    (tree / "pnet_tf" / "voices" / "oboe" / "LICENSE.md").write_text("# Terms\n")
-    (tree / "pnet_tf" / "voices" / "oboe" / ".weights.npz.partial").write_text("x")
-    for path in (*ROOT.glob("pnet_tf/*.py"), *(ROOT / name for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"))):
-        shutil.copy(path, tree / path.relative_to(ROOT))
-    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", command, "--dist-dir", str(tmp_path)]
-    done = subprocess.run(build, cwd=tree, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    if command == "sdist":
-        with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
-            names = archive.getnames()
-    else:
-        with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
-            names = archive.namelist()
-    files = {"feature_spec.json", "model_config.json", "voice.json", "weights.npz", "README.md", "LICENSE.md"}
-    assert {name.rpartition("/")[2] for name in names if "/voices/oboe/" in name} == files
-    assert any(name.endswith("pnet_tf/voice_folder.py") for name in names)
 
 
 def test_each_shipped_voice_can_be_opened():
