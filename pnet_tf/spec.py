@@ -12,6 +12,8 @@ from pnet_tf.files import read_small
 from pnet_tf.remote import AnyPath, path_of
 
 FILE_NAME = "feature_spec.json"
+# Beyond these float32 has no room for a loud bin or a quiet one.
+_LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9
 _ONLY = {
     "window": ("hann_periodic",),
     "frame_alignment": ("centred",),
@@ -73,6 +75,10 @@ class FeatureSpec:
                 raise InputError(
                     f"feature spec: {name} is {getattr(self, name)!r}, this version knows {', '.join(allowed)}"
                 )
+        if not _LEAST_GAIN <= self.target_gain <= _MOST_GAIN:
+            raise InputError(
+                f"feature spec: target_gain is {self.target_gain!r}, expected {_LEAST_GAIN:g} to {_MOST_GAIN:g}"
+            )
         if self.n_fft % 2 or self.n_fft % self.hop_samples or self.n_fft < 2 * self.hop_samples:
             raise InputError(
                 f"feature spec: n_fft {self.n_fft} must be even and a multiple of hop_samples {self.hop_samples}, "

@@ -57,10 +57,10 @@ def find_voice(name: str | pathlib.Path) -> pathlib.Path:
     folder, names = pathlib.Path(name), shipped()
     if str(name) in names and not any((folder / mark).exists() for mark in _MARKS):
         return SHIPPED / name
-    if folder.is_dir():
+    if folder.is_dir() and str(name):
         return folder
     raise InputError(
-        f"{name}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is'}); "
+        f"{name or 'an empty name'}: no such folder, and no voice of that name is shipped ({', '.join(names) or 'none is'}); "
         "make one with pnet-export"
     )
 

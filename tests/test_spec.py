@@ -86,6 +86,8 @@ def test_a_spec_is_read_from_its_folder(tmp_path):
         ({"target_gain": "100"}, "target_gain is '100', expected a value of type float"),
         ({"target_gain": float("nan")}, "target_gain is nan, expected a number above 0"),
         ({"target_gain": float("inf")}, "target_gain is inf"),
+        ({"target_gain": 1e-30}, "target_gain is 1e-30, expected 1e-06 to 1e+09"),
+        ({"target_gain": 1e30}, "target_gain is 1e+30, expected 1e-06 to 1e+09"),
         ({"level_rms": 0}, "level_rms is 0.0, expected a number above 0"),
         ({"schema_version": -1}, "schema_version is -1"),
         ({"window": "hann"}, "window is 'hann', this version knows hann_periodic"),

@@ -331,7 +331,7 @@ def test_a_voice_is_found_by_folder_and_by_name(whole, tmp_path, monkeypatch):
         assert voice_folder.find_voice("oboe") == pathlib.Path("oboe")
         (tmp_path / "oboe" / mark).unlink()
     shutil.rmtree(tmp_path / "oboe")
-    for name in ("viola", "../voices/oboe", str(whole / "voice.json")):
+    for name in ("viola", "../voices/oboe", "", str(whole / "voice.json")):
         with pytest.raises(InputError, match=r"no such folder, and no voice of that name is shipped \(oboe\)"):
             voice_folder.find_voice(name)
     monkeypatch.setattr(voice_folder, "SHIPPED", tmp_path / "none")
