@@ -58,6 +58,8 @@ def build(desk: Desk) -> "gradio.Blocks":
         controls = _lay_out(gr, desk)
         _connect(gr, controls, desk)
     blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=8 * _AT_ONCE, api_open=False)
+    # As `launch` does and mounting does not: before it, Gradio takes any path on this machine for an upload.
+    blocks.has_launched = True
     return blocks
 
 

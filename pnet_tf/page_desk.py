@@ -73,17 +73,20 @@ class Wishes:
 class Desk:
     """Takes what people ask for; one for the whole page."""
 
-    def __init__(self, voices: Voices, stage: Stage, folder: pathlib.Path, *, bounds: Bounds = Bounds()) -> None:
+    def __init__(
+        self, voices: Voices, stage: Stage, folder: pathlib.Path, *, uploads: pathlib.Path, bounds: Bounds = Bounds()
+    ) -> None:
         """Reads and plays nothing yet.
 
         Args:
           voices: to choose from.
           stage: where performances are played.
           folder: for copies of uploads.
+          uploads: the folder that they come from.
           bounds: what is refused beyond.
         """
         self.voices, self.stage, self.bounds = voices, stage, bounds
-        self._folder = folder
+        self._folder, self._uploads = folder, uploads.resolve()
         self._reader = Reader(bounds=bounds.reading)
 
     def warm(self) -> None:
@@ -105,6 +108,7 @@ class Desk:
         Raises:
           InputError: it cannot be read, in the words of `page_words`.
         """
+        self._check_was_given(path, name)
         if path.stat().st_size > self.bounds.max_upload_mb * 1e6:
             raise InputError(page_words.too_large(name, self.bounds.max_upload_mb))
         suffix = re.sub(r"[^a-z]", "", path.suffix.lower())[:10]
@@ -115,6 +119,12 @@ class Desk:
         except InputError:
             self.forget(copy)
             raise
+
+    def _check_was_given(self, path: pathlib.Path, name: str) -> None:
+        """Whoever sends a path by hand gets nothing but uploads and examples."""
+        is_ours = path.resolve().is_relative_to(self._uploads) or path in self.examples().values()
+        if not is_ours or not path.is_file():
+            raise InputError(page_words.refusal("the file was not uploaded", path, name))
 
     def choose_part(self, choice: Choice, number: int) -> Choice:
         """Another part of a score, by its number from 1.

@@ -2,10 +2,11 @@
 
 import asyncio
 import pathlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from pnet_tf import page_live, page_words
+from pnet_tf.page_guard import Guard, Hosts, Uploads
 from pnet_tf.page_session import WAITING, Job, Stage
 
 if TYPE_CHECKING:
@@ -16,31 +17,22 @@ FILES = {"sound.wav": "audio/wav", "picture.png": "image/png"}
 _POLL_SEC = 0.05
 # Also what keeps proxies and the browser from giving up on a page that waits.
 _PLACE_SEC = 1.0
-# A browser that obeys this asks nobody else for anything. Gradio's own page needs scripts and styles within it.
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "object-src 'none'; form-action 'self'; frame-ancestors 'self'"
-)
-_HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
 
 
-def make_app(stage: Stage) -> "FastAPI":
+def make_app(stage: Stage, *, hosts: Hosts, uploads: Uploads) -> "FastAPI":
     """The application that Gradio's is mounted on.
 
     Args:
       stage: that plays.
+      hosts: under which it may be asked for.
+      uploads: what may be uploaded.
     """
     from fastapi import FastAPI
     from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
     from fastapi.staticfiles import StaticFiles
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(_WithHeaders)
+    app.add_middleware(Guard, hosts=hosts, uploads=uploads)
     app.mount("/page", StaticFiles(directory=STATIC), name="page")
 
     @app.get("/performances/{token}/live")
@@ -74,24 +66,6 @@ def make_app(stage: Stage) -> "FastAPI":
         return PlainTextResponse("This performance is not kept any more; perform it again.", status_code=404)
 
     return app
-
-
-class _WithHeaders:
-    """Adds `_HEADERS` to every answer, as plain ASGI: what wraps streams would hide that somebody goes away."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
-        """As ASGI calls an application."""
-
-        async def send_on(message: Any) -> None:
-            """Sends on, with more headers."""
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, send_on)
 
 
 async def _messages(stage: Stage, job: Job) -> AsyncIterator[bytes]:

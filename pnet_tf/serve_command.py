@@ -23,11 +23,16 @@ from pnet_tf.errors import InputError, UsageError
 
 _MOST_MINUTES = 240.0
 _MOST_UPLOAD_MB = 64.0
+# All that is kept of them together.
+_MOST_UPLOADS = 40
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     absl_flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets others in.", flag_values=flags)
+    absl_flags.DEFINE_multi_string(
+        "allow_host", [], "A name that the page may be asked for by, as behind a proxy; again for several.", flag_values=flags
+    )
     absl_flags.DEFINE_integer(
         "port", 7860, "Port to listen on; 0 takes a free one.", lower_bound=0, upper_bound=65535, flag_values=flags
     )
@@ -94,7 +99,7 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
         import uvicorn
     except ImportError as error:
         raise InputError(f'the page needs Gradio ({error}): python -m pip install "pnet_tf[demo]"') from error
-    from pnet_tf import page, page_routes
+    from pnet_tf import page, page_guard, page_routes
     from pnet_tf.page_desk import Bounds, Desk
     from pnet_tf.page_session import Stage
     from pnet_tf.page_voices import Voices
@@ -104,11 +109,13 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
         (folder / name).mkdir()
     stage = Stage(folder / "performances", most_waiting=flags.max_waiting)
     bounds = Bounds(flags.max_minutes, flags.max_upload_mb, flags.max_notes)
-    desk = Desk(voices, stage, folder / "scores", bounds=bounds)
-    app = gradio.mount_gradio_app(
-        page_routes.make_app(stage), page.build(desk), path="/", **page.look(), **_mounted(bounds, listener)
-    )
+    desk = Desk(voices, stage, folder / "scores", uploads=folder / "uploads", bounds=bounds)
     host, port = listener.getsockname()[:2]
+    hosts = page_guard.Hosts(host, flags.host, tuple(flags.allow_host))
+    most_bytes = int(bounds.max_upload_mb * 1e6)
+    uploads = page_guard.Uploads(folder / "uploads", most_bytes, _MOST_UPLOADS * most_bytes)
+    app = page_routes.make_app(stage, hosts=hosts, uploads=uploads)
+    app = gradio.mount_gradio_app(app, page.build(desk), path="/", **page.look(), **_mounted(bounds, listener))
     shown = f"[{host}]" if ":" in host else host
     logging.info("listening on http://%s:%d/ (the voices get ready meanwhile); Ctrl-C ends it", shown, port)
     try:
@@ -128,6 +135,7 @@ def _mounted(bounds: Any, listener: socket.socket) -> dict[str, Any]:
         "mcp_server": False,
         "enable_monitoring": False,
         "pwa": False,
+        "app_kwargs": {"openapi_url": None, "docs_url": None, "redoc_url": None},
         "show_error": False,
     }
 
