@@ -67,36 +67,34 @@ class Hosts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Uploads:
-    """The folder of what was uploaded, and what it may hold.
+class Folder:
+    """A folder of files of strangers, each in a folder of its own.
 
     Attributes:
-      folder: Gradio's, of a folder for each upload.
-      most_bytes: of one file.
-      most_total_bytes: of all.
+      path: its own.
+      most_bytes: of all files together.
     """
 
-    folder: pathlib.Path
+    path: pathlib.Path
     most_bytes: int
-    most_total_bytes: int
 
     def make_room(self, n_bytes: int) -> bool:
         """Removes the oldest files, but for those that are to be read still, until so many bytes fit; whether they do."""
         files = sorted(self._files())
         total = sum(size for _, size, _ in files) + n_bytes
         for changed_at, size, path in files:
-            if total <= self.most_total_bytes or time.time() - changed_at < _YOUNG_SEC:
+            if total <= self.most_bytes or time.time() - changed_at < _YOUNG_SEC:
                 break
             with contextlib.suppress(OSError):
                 path.unlink()
-                if path.parent != self.folder:
+                if path.parent != self.path:
                     path.parent.rmdir()
             total -= size
-        return total <= self.most_total_bytes
+        return total <= self.most_bytes
 
     def _files(self) -> Iterator[tuple[float, int, pathlib.Path]]:
         """When each was changed, and what it counts for, a tiny one too."""
-        for path in self.folder.rglob("*"):
+        for path in self.path.rglob("*"):
             with contextlib.suppress(OSError):  # it went meanwhile
                 if stat.S_ISREG((found := path.lstat()).st_mode):
                     yield found.st_mtime, max(found.st_size, _FORM_BYTES), path
@@ -105,8 +103,8 @@ class Uploads:
 class Guard:
     """Refuses or passes on, and adds `_HEADERS`, as plain ASGI: what wraps streams would hide that somebody goes away."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], *, hosts: Hosts, uploads: Uploads) -> None:
-        self._app, self._hosts, self._uploads = app, hosts, uploads
+    def __init__(self, app: Callable[..., Awaitable[None]], *, hosts: Hosts, uploads: Folder, upload_bytes: int) -> None:
+        self._app, self._hosts, self._uploads, self._upload_bytes = app, hosts, uploads, upload_bytes
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         """As ASGI calls an application."""
@@ -145,7 +143,7 @@ class Guard:
         if _values(scope, b"transfer-encoding") or len(lengths) > 1:
             return 411, "Say how long it is."
         n_bytes = int(lengths[0]) if lengths and lengths[0].isdecimal() else 0
-        if n_bytes > (self._uploads.most_bytes if is_upload else 0) + _FORM_BYTES:
+        if n_bytes > (self._upload_bytes if is_upload else 0) + _FORM_BYTES:
             return 413, "It is too large."
         if is_upload and not self._uploads.make_room(n_bytes):
             return 503, "Too much was uploaded in the last minute; try again soon."

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from pnet_tf import page_live, page_words
-from pnet_tf.page_guard import Guard, Hosts, Uploads
+from pnet_tf.page_guard import Folder, Guard, Hosts
 from pnet_tf.page_session import WAITING, Job, Stage
 
 if TYPE_CHECKING:
@@ -19,20 +19,21 @@ _POLL_SEC = 0.05
 _PLACE_SEC = 1.0
 
 
-def make_app(stage: Stage, *, hosts: Hosts, uploads: Uploads) -> "FastAPI":
+def make_app(stage: Stage, *, hosts: Hosts, uploads: Folder, upload_bytes: int) -> "FastAPI":
     """The application that Gradio's is mounted on.
 
     Args:
       stage: that plays.
       hosts: under which it may be asked for.
-      uploads: what may be uploaded.
+      uploads: where Gradio puts uploads.
+      upload_bytes: size of one.
     """
     from fastapi import FastAPI
     from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
     from fastapi.staticfiles import StaticFiles
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, hosts=hosts, uploads=uploads)
+    app.add_middleware(Guard, hosts=hosts, uploads=uploads, upload_bytes=upload_bytes)
     app.mount("/page", StaticFiles(directory=STATIC), name="page")
 
     @app.get("/performances/{token}/live")

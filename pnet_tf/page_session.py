@@ -17,6 +17,8 @@ from pnet_tf.errors import InputError
 # Nobody who asked for a performance takes longer to listen to it, but whose page is closed.
 _MOST_UNHEARD_SEC = 15.0
 _NAME_BYTES = 16
+# How often an idle server looks for what is too old.
+_TIDY_SEC = 20.0
 
 WAITING, PLAYING, DONE, FAILED, STOPPED = "waiting", "playing", "done", "failed", "stopped"
 
@@ -33,18 +35,25 @@ class Job:
       folder: its own, for its files; gone with it.
       play: makes it, calling `send` and `check` of its job; what it raises ends the job.
       name: what a browser saves its files as, without a suffix.
+      who: the session that asked.
       state: WAITING, PLAYING, DONE, FAILED or STOPPED.
     """
 
     folder: pathlib.Path
     play: Callable[["Job"], None]
     name: str
+    who: str | None = None
     token: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(_NAME_BYTES))
     state: str = WAITING
     made_at: float = dataclasses.field(default_factory=time.monotonic)
     listened: bool = False
     _stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     _messages: collections.deque[bytes] = dataclasses.field(default_factory=collections.deque)
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether nobody came to listen."""
+        return not self.listened and time.monotonic() - self.made_at > _MOST_UNHEARD_SEC
 
     @property
     def is_over(self) -> bool:
@@ -70,8 +79,7 @@ class Job:
         Raises:
           Stopped: it was stopped, or nobody has come to listen.
         """
-        nobody = not self.listened and time.monotonic() - self.made_at > _MOST_UNHEARD_SEC
-        if self._stop.is_set() or nobody:
+        if self._stop.is_set() or self.is_unheard:
             raise Stopped
 
 
@@ -105,20 +113,24 @@ class Stage:
         self._thread = threading.Thread(target=self._work, args=(prepare,), name="stage", daemon=True)
         self._thread.start()
 
-    def add(self, play: Callable[[Job], None], name: str) -> Job:
-        """Queues a performance.
+    def add(self, play: Callable[[Job], None], name: str, who: str | None = None) -> Job:
+        """Queues a performance, in place of one of the same session that waits still.
 
         Args:
           play: as `Job.play`.
           name: as `Job.name`.
+          who: as `Job.who`.
 
         Raises:
           InputError: too many wait already.
         """
         with self._changed:
+            for waiting in [job for job in self._queue if job.is_unheard or (who is not None and job.who == who)]:
+                self._queue.remove(waiting)
+                self._end(waiting, STOPPED, page_live.say(type="stopped"))
             if len(self._queue) >= self._most_waiting:
                 raise InputError(f"{len(self._queue)} performances are waiting already; try again in some minutes")
-            job = Job(self._folder, play, name)
+            job = Job(self._folder, play, name, who)
             job.folder = self._folder / job.token
             job.folder.mkdir()
             self._jobs[job.token] = job
@@ -159,19 +171,18 @@ class Stage:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _work(self, prepare: Callable[[], None]) -> None:
-        prepare()
+        _run_apart(prepare, "preparation")
         self.is_preparing = False
         while (job := self._next()) is not None:
-            # In a thread of its own, so that a fault of ours shows its traceback, ends one performance, and no other.
-            one = threading.Thread(target=self._play, args=(job,), name="performance", daemon=True)
-            one.start()
-            one.join()
+            if not _run_apart(lambda job=job: self._play(job), "performance"):
+                self._end(job, FAILED, page_live.say(type="failed", message="Something went wrong on the server."))
             self._tidy()
 
     def _next(self) -> Job | None:
         with self._changed:
             while not self._queue and not self._closing:
-                self._changed.wait()
+                if not self._changed.wait(timeout=_TIDY_SEC):
+                    self._tidy()
             if self._closing:
                 return None
             job = self._queue.pop(0)
@@ -207,6 +218,18 @@ class Stage:
             for job in {*over[: max(len(over) - self._most_kept, 0)], *old}:
                 del self._jobs[job.token]
                 shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _run_apart(work: Callable[[], None], name: str) -> bool:
+    """Runs in a thread of its own, so that a fault of ours shows its traceback and ends nothing else; whether it could begin."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # no thread can be had just now
+        logging.error("no %s could begin: %s", name, error)
+        return False
+    thread.join()
+    return True
 
 
 def _without_place(message: str, folder: pathlib.Path) -> str:

@@ -23,8 +23,6 @@ from pnet_tf.errors import InputError, UsageError
 
 _MOST_MINUTES = 240.0
 _MOST_UPLOAD_MB = 64.0
-# All that is kept of them together.
-_MOST_UPLOADS = 40
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -112,9 +110,8 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
     desk = Desk(voices, stage, folder / "scores", uploads=folder / "uploads", bounds=bounds)
     host, port = listener.getsockname()[:2]
     hosts = page_guard.Hosts(host, flags.host, tuple(flags.allow_host))
-    most_bytes = int(bounds.max_upload_mb * 1e6)
-    uploads = page_guard.Uploads(folder / "uploads", most_bytes, _MOST_UPLOADS * most_bytes)
-    app = page_routes.make_app(stage, hosts=hosts, uploads=uploads)
+    uploads = page_guard.Folder(folder / "uploads", bounds.most_together_bytes)
+    app = page_routes.make_app(stage, hosts=hosts, uploads=uploads, upload_bytes=bounds.upload_bytes)
     app = gradio.mount_gradio_app(app, page.build(desk), path="/", **page.look(), **_mounted(bounds, listener))
     shown = f"[{host}]" if ":" in host else host
     logging.info("listening on http://%s:%d/ (the voices get ready meanwhile); Ctrl-C ends it", shown, port)
@@ -130,7 +127,7 @@ def _mounted(bounds: Any, listener: socket.socket) -> dict[str, Any]:
     return {
         "server_name": host,
         "server_port": port,
-        "max_file_size": int(bounds.max_upload_mb * 1e6),
+        "max_file_size": bounds.upload_bytes,
         "ssr_mode": False,
         "mcp_server": False,
         "enable_monitoring": False,

@@ -61,7 +61,7 @@ def desk(tmp_path):
 def _read_in_this_process(monkeypatch):
     """Processes of their own are test_page_reading's."""
 
-    def read(self, path, *, number=None, instruments=()):
+    def read(self, path, *, number=None, instruments=(), who=None):
         from pnet_tf import limits, page_reading
 
         with limits.raised_to(self._bounds):

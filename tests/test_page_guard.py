@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pnet_tf.page_guard import Guard, Hosts, Uploads
+from pnet_tf.page_guard import Folder, Guard, Hosts
 
 LOOPBACK = Hosts("127.0.0.1", "127.0.0.1")
 
@@ -30,7 +30,7 @@ def ask(tmp_path, path="/", *, method="GET", hosts=LOOPBACK, host="localhost:786
     named = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     lines = [(name.encode(), value.encode()) for name, value in named.items() if value is not None]
     scope = {"type": kind, "path": path, "method": method, "headers": lines}
-    asyncio.run(Guard(application, hosts=hosts, uploads=Uploads(tmp_path, 1000, 200_000))(scope, receive, send))
+    asyncio.run(Guard(application, hosts=hosts, uploads=Folder(tmp_path, 200_000), upload_bytes=1000)(scope, receive, send))
     return sent[0].get("status"), dict(sent[0].get("headers", ()))
 
 
@@ -98,7 +98,7 @@ def test_what_is_posted_is_bounded(tmp_path):
 
 def test_uploads_together_are_bounded_and_the_oldest_go_first(tmp_path):
     """A tiny file counts for 64 KiB, and what was uploaded just now stays."""
-    uploads = Uploads(tmp_path, 1000, 200_000)
+    uploads = Folder(tmp_path, 200_000)
     for k in range(3):
         (tmp_path / str(k)).mkdir()
         (tmp_path / str(k) / "x.mid").write_bytes(b"x")
