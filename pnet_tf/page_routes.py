@@ -91,3 +91,4 @@ async def _messages(stage: Stage, job: Job) -> AsyncIterator[bytes]:
     finally:
         if not job.is_over:
             stage.stop(job)
+        job.drop()

@@ -1,6 +1,7 @@
 """Performances that the page was asked for: one is played at a time, the others wait in a queue, each can be stopped."""
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import secrets
@@ -29,7 +30,9 @@ class Stopped(Exception):
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """One performance that was asked for; what the worker makes of it waits here until the page fetches it.
+    """One performance that was asked for; what the worker makes of it waits in a file until the page fetches it.
+
+    In memory it would add up: a page may read slowly, or not at all, and the worker waits for nobody.
 
     Attributes:
       folder: its own, for its files; gone with it.
@@ -48,7 +51,10 @@ class Job:
     made_at: float = dataclasses.field(default_factory=time.monotonic)
     listened: bool = False
     _stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    _messages: collections.deque[bytes] = dataclasses.field(default_factory=collections.deque)
+    _lengths: collections.deque[int] = dataclasses.field(default_factory=collections.deque)
+    _fetched_bytes: int = 0
+    _is_dropped: bool = False
+    _last: collections.deque[bytes] = dataclasses.field(default_factory=collections.deque)
 
     @property
     def is_unheard(self) -> bool:
@@ -61,13 +67,41 @@ class Job:
         return self.state in (DONE, FAILED, STOPPED)
 
     def send(self, *messages: bytes) -> None:
-        """Puts messages where the page fetches them."""
-        self._messages.extend(messages)
+        """Puts messages where the page fetches them.
+
+        Raises:
+          InputError: the disk is full.
+        """
+        if self._is_dropped:
+            return
+        try:
+            with self._waiting.open("ab") as file:
+                file.write(b"".join(messages))
+        except OSError as error:
+            raise InputError(f"the sound cannot be kept ({error.strerror})") from error
+        self._lengths.extend(map(len, messages))
 
     def fetch(self) -> Iterator[bytes]:
-        """Takes what there is."""
-        while self._messages:
-            yield self._messages.popleft()
+        """Takes what there is; for one reader."""
+        if self._lengths and not self._is_dropped:
+            with contextlib.suppress(FileNotFoundError), self._waiting.open("rb") as file:  # dropped just now
+                file.seek(self._fetched_bytes)
+                while self._lengths and not self._is_dropped:
+                    n_bytes = self._lengths.popleft()
+                    self._fetched_bytes += n_bytes
+                    yield file.read(n_bytes)
+        while self._last:
+            yield self._last.popleft()
+
+    def drop(self, *last: bytes) -> None:
+        """Forgets what was not fetched, and all that is sent from now on, but for these messages."""
+        self._is_dropped = True
+        self._waiting.unlink(missing_ok=True)
+        self._last.extend(last)
+
+    @property
+    def _waiting(self) -> pathlib.Path:
+        return self.folder / "live"
 
     def stop(self) -> None:
         """Asks for its end; a performance under way ends at its next block."""
@@ -206,14 +240,17 @@ class Stage:
 
     def _end(self, job: Job, state: str, *messages: bytes) -> None:
         if state != DONE:
+            job.drop(*messages)
             shutil.rmtree(job.folder, ignore_errors=True)
-        job.send(*messages)
         job.state = state
 
     def _tidy(self) -> None:
         """Forgets performances that are over and too many or too old, with their files."""
         with self._changed:
             over = [job for job in self._jobs.values() if job.is_over]
+            for job in over:
+                if job.is_unheard:
+                    job.drop()
             old = [job for job in over if time.monotonic() - job.made_at > self._keep_sec]
             for job in {*over[: max(len(over) - self._most_kept, 0)], *old}:
                 del self._jobs[job.token]

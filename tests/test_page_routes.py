@@ -53,6 +53,7 @@ def test_who_goes_away_stops_the_performance(stage):
     asyncio.run(_collect(page_routes._messages(stage, job), found, until=b"one"))
     while not job.is_over:
         time.sleep(0.005)
+    assert not job.folder.exists()
     assert job.state == STOPPED and time.monotonic() - began < 1
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -182,6 +183,41 @@ def test_old_performances_are_forgotten_with_their_files(tmp_path):
     assert [stage.find(job.token) is None for job in jobs] == [True, True, False, False]
     stage.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_fetched_yet_takes_no_memory_and_arrives_whole(tmp_path):
+    stage = Stage(tmp_path)
+    job = stage.add(lambda job: None, "x")
+    sent = [bytes([k]) * (2**20 + k) for k in range(16)]
+    tracemalloc.start()
+    for message in sent:
+        job.send(message)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 2**18
+    fetching = job.fetch()
+    assert [next(fetching) for _ in range(3)] == sent[:3]
+    job.send(b"more", b"end")
+    assert list(fetching) == [*sent[3:], b"more", b"end"] and list(job.fetch()) == []
+
+
+def test_who_left_leaves_nothing_behind(tmp_path):
+    stage = Stage(tmp_path)
+    job = stage.add(lambda job: None, "x")
+    job.send(b"one", b"two")
+    fetching = job.fetch()
+    assert next(fetching) == b"one"
+    job.drop()
+    job.send(b"three")
+    assert list(fetching) == [] and list(job.folder.iterdir()) == []
+
+
+def test_a_performance_that_is_over_and_unheard_keeps_no_messages(stage, monkeypatch):
+    job = stage.add(lambda job: job.send(b"x" * 100), "x")
+    assert over(job) == DONE and [path.name for path in job.folder.iterdir()] == ["live"]
+    monkeypatch.setattr(page_session, "_MOST_UNHEARD_SEC", 0.0)
+    stage._tidy()
+    assert list(job.folder.iterdir()) == [] and list(job.fetch()) == []
 
 
 def test_the_voices_get_ready_before_the_first_performance(tmp_path):
