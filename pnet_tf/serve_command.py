@@ -91,6 +91,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathlib.Path) -> None:
+    from pnet_tf.page_voices import Voices
+
+    voices = Voices(flags.voice)
+    for name in voices.names:
+        voices.voice(name)  # one that is none ends it here
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     try:
         import gradio
@@ -100,9 +105,7 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
     from pnet_tf import page, page_guard, page_routes
     from pnet_tf.page_desk import Bounds, Desk
     from pnet_tf.page_session import Stage
-    from pnet_tf.page_voices import Voices
 
-    voices = Voices(flags.voice)
     for name in ("scores", "performances"):
         (folder / name).mkdir()
     stage = Stage(folder / "performances", most_waiting=flags.max_waiting)
