@@ -192,13 +192,20 @@ class Stage:
                 return 0
             return self._queue.index(job) + sum(other.state == PLAYING for other in self._jobs.values())
 
-    def close(self) -> None:
-        """Stops what is under way and removes all files."""
+    def end(self) -> None:
+        """Stops what waits, now, and what is under way, at its next block, without waiting for it; nothing else begins."""
         with self._changed:
             self._closing = True
+            waiting, self._queue = self._queue, []
+            for job in waiting:
+                self._end(job, STOPPED, page_live.say(type="stopped"))
             for job in self._jobs.values():
                 job.stop()
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stops what is under way and removes all files."""
+        self.end()
         if self._thread is not None:
             self._thread.join(timeout=30)
         for job in self._jobs.values():

@@ -12,7 +12,7 @@ import pathlib
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags as absl_flags
@@ -120,7 +120,7 @@ def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathli
     logging.info("listening on http://%s:%d/ (the voices get ready meanwhile); Ctrl-C ends it", shown, port)
     try:
         stage.start(desk.warm)
-        _run(uvicorn, app, listener)
+        _run(uvicorn, app, listener, stage.end)
     finally:
         stage.close()
 
@@ -140,12 +140,13 @@ def _mounted(bounds: Any, listener: socket.socket) -> dict[str, Any]:
     }
 
 
-def _run(uvicorn: Any, app: Any, listener: socket.socket) -> None:
+def _run(uvicorn: Any, app: Any, listener: socket.socket, on_end: Callable[[], None]) -> None:
     class Server(uvicorn.Server):
         """One that calls no fault what it breaks off itself: pages that are still open when it ends."""
 
         async def shutdown(self, *arguments: Any, **named: Any) -> None:
-            """As its base, in silence."""
+            """As its base, in silence; performances end meanwhile."""
+            on_end()
             stdlib_logging.getLogger("uvicorn.error").setLevel(stdlib_logging.CRITICAL)
             await super().shutdown(*arguments, **named)
 

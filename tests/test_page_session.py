@@ -185,6 +185,20 @@ def test_old_performances_are_forgotten_with_their_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_end_stops_all_and_waits_for_nobody(stage):
+    gate = threading.Event()
+    slow = stage.add(lambda job: gate.wait(5), "in a block of some seconds")
+    while slow.state == WAITING:
+        time.sleep(0.005)
+    waiting = stage.add(lambda job: None, "waiting")
+    began = time.monotonic()
+    stage.end()
+    assert waiting.state == STOPPED and time.monotonic() - began < 1
+    gate.set()
+    with pytest.raises(page_session.Stopped):
+        slow.check()
+
+
 def test_what_nobody_fetched_yet_takes_no_memory_and_arrives_whole(tmp_path):
     stage = Stage(tmp_path)
     job = stage.add(lambda job: None, "x")
