@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 TITLE = "Hear a score"
 # Of a tab: the copy of its score goes some time after it was closed.
 _KEPT_SEC = 3600
-_AT_ONCE = 8
+# More than wait for a place to be read in, so that who would be sent away need not wait for that.
+_AT_ONCE = 24
 _MOST_SEMITONES = 24
 HEAD = '<link rel="stylesheet" href="/page/page.css"><script type="module" src="/page/page.js"></script>'
 # They give nothing back to wait for: Gradio takes no second click before the first is done with.
@@ -57,7 +58,9 @@ def build(desk: Desk) -> "gradio.Blocks":
         gr.HTML(_intro(desk), elem_id="pnet-intro")
         controls = _lay_out(gr, desk)
         _connect(gr, controls, desk)
-    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=8 * _AT_ONCE, api_open=False)
+    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=4 * _AT_ONCE, api_open=False)
+    # As `launch` does and mounting does not: before it, Gradio takes any path on this machine for an upload.
+    blocks.has_launched = True
     return blocks
 
 
@@ -121,26 +124,27 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     shown = [c.notice, c.perform, c.piece]
     hidden = {"show_progress": "hidden", "api_visibility": "private"}
 
-    def take(path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
+    def take(request: gr.Request, path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """A score was given."""
         file = pathlib.Path(path) if path else None
-        return [None, *_take(gr, desk, file, file.name if file else "", choice, _wishes(*wished))]
+        return [None, *_take(gr, desk, file, file.name if file else "", choice, _wishes(*wished), request.session_hash)]
 
-    def take_example(name: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
+    def take_example(request: gr.Request, name: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """An example was chosen."""
-        return [None, *_take(gr, desk, desk.examples().get(name or ""), name or "", choice, _wishes(*wished))]
+        file = desk.examples().get(name or "")
+        return [None, *_take(gr, desk, file, name or "", choice, _wishes(*wished), request.session_hash)]
 
-    def take_part(number: int | None, choice: Choice | None, *wished: Any) -> list[Any]:
+    def take_part(request: gr.Request, number: int | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """Another part was chosen."""
-        return [None, *_take_part(gr, desk, number, choice, _wishes(*wished))]
+        return [None, *_take_part(gr, desk, number, choice, _wishes(*wished), request.session_hash)]
 
     def show(choice: Choice | None, *wished: Any) -> list[Any]:
         """Something is to be played in another way."""
         return _shown(gr, desk, choice, _wishes(*wished))
 
-    def begin(choice: Choice | None, *wished: Any) -> list[Any]:
+    def begin(request: gr.Request, choice: Choice | None, *wished: Any) -> list[Any]:
         """A performance is asked for."""
-        return _begin(gr, desk, choice, _wishes(*wished))
+        return _begin(gr, desk, choice, _wishes(*wished), request.session_hash)
 
     # The place for a file is empty again once the file is read: the notice names it, and the next may come.
     taken = [c.upload, c.choice, c.part, c.voice, *shown]
@@ -165,16 +169,16 @@ def _wishes(voice: str, tempo: float, semitones: float, fits: bool, quality: str
 
 
 def _take(
-    gr: Any, desk: Desk, path: pathlib.Path | None, name: str, before: Choice | None, wishes: Wishes
+    gr: Any, desk: Desk, path: pathlib.Path | None, name: str, before: Choice | None, wishes: Wishes, who: str | None = None
 ) -> list[Any]:
-    """Choice, part, voice, and what is shown."""
+    """Choice, part, voice, and what is shown, for the session `who`."""
     if before is not None:
         desk.forget(before.path)
     nothing = gr.update(visible=False, choices=[], value=None)
     if path is None:
         return [None, nothing, gr.skip(), *_shown(gr, desk, None, wishes)]
     try:
-        choice = desk.choose(path, name)
+        choice = desk.choose(path, name, who)
     except InputError as error:
         return [None, nothing, gr.skip(), *_refused(gr, str(error))]
     parts = choice.found.parts
@@ -184,11 +188,13 @@ def _take(
     return [choice, part, wishes.voice, *_shown(gr, desk, choice, wishes)]
 
 
-def _take_part(gr: Any, desk: Desk, number: int | None, choice: Choice | None, wishes: Wishes) -> list[Any]:
+def _take_part(
+    gr: Any, desk: Desk, number: int | None, choice: Choice | None, wishes: Wishes, who: str | None = None
+) -> list[Any]:
     if choice is None or number is None:
         return [choice, gr.skip(), gr.skip(), *_shown(gr, desk, choice, wishes)]
     try:
-        choice = desk.choose_part(choice, number)
+        choice = desk.choose_part(choice, number, who)
     except InputError as error:
         return [choice, gr.skip(), gr.skip(), *_refused(gr, str(error))]
     return [choice, gr.skip(), gr.skip(), *_shown(gr, desk, choice, wishes)]
@@ -209,13 +215,13 @@ def _refused(gr: Any, message: str) -> list[Any]:
     return [page_words.notice_html("", [message], kind="error"), gr.update(interactive=False), None]
 
 
-def _begin(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes) -> list[Any]:
+def _begin(gr: Any, desk: Desk, choice: Choice | None, wishes: Wishes, who: str | None = None) -> list[Any]:
     """What the player is to listen to, and a notice."""
     if choice is None:
         return [None, page_words.notice_html("", ["Give a score first, or choose an example."], kind="error")]
     try:
         piece = desk.show(choice, wishes)["piece"]
-        job = desk.begin(choice, wishes)
+        job = desk.begin(choice, wishes, who)
     except InputError as error:
         return [None, page_words.notice_html("", [str(error)], kind="error")]
     return [{"url": f"/performances/{job.token}", "name": job.name, "piece": piece}, gr.skip()]

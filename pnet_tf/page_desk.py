@@ -10,11 +10,14 @@ from typing import Any
 from pnet_tf import limits, page_live, page_words
 from pnet_tf.errors import InputError
 from pnet_tf.example_scores import list_examples
-from pnet_tf.page_reading import Reader, ReadScore
+from pnet_tf.page_guard import Folder
+from pnet_tf.page_reading import Busy, Reader, ReadScore
 from pnet_tf.page_session import Job, Stage
 from pnet_tf.page_voices import Voices
 from pnet_tf.score import SUFFIXES, Score
 
+# As if each were as large as one may be.
+_MOST_FILES = 40
 # Iterations of Griffin-Lim.
 QUALITIES = {"quick": 8, "good": 32, "best": 100}
 
@@ -32,6 +35,16 @@ class Bounds:
     max_minutes: float = 10.0
     max_upload_mb: float = 5.0
     max_notes: int = 20_000
+
+    @property
+    def upload_bytes(self) -> int:
+        """Size of a file."""
+        return int(self.max_upload_mb * 1e6)
+
+    @property
+    def most_together_bytes(self) -> int:
+        """Size of all files that are kept of one kind: uploads, and their copies."""
+        return _MOST_FILES * self.upload_bytes
 
     @property
     def reading(self) -> limits.Limits:
@@ -73,17 +86,21 @@ class Wishes:
 class Desk:
     """Takes what people ask for; one for the whole page."""
 
-    def __init__(self, voices: Voices, stage: Stage, folder: pathlib.Path, *, bounds: Bounds = Bounds()) -> None:
+    def __init__(
+        self, voices: Voices, stage: Stage, folder: pathlib.Path, *, uploads: pathlib.Path, bounds: Bounds = Bounds()
+    ) -> None:
         """Reads and plays nothing yet.
 
         Args:
           voices: to choose from.
           stage: where performances are played.
           folder: for copies of uploads.
+          uploads: the folder that they come from.
           bounds: what is refused beyond.
         """
         self.voices, self.stage, self.bounds = voices, stage, bounds
-        self._folder = folder
+        self._folder, self._uploads = folder, uploads.resolve()
+        self._copies = Folder(folder, bounds.most_together_bytes)
         self._reader = Reader(bounds=bounds.reading)
 
     def warm(self) -> None:
@@ -95,34 +112,44 @@ class Desk:
         """Bundled scores by the name that they are offered under."""
         return {name.replace("_", " ").capitalize(): path for name, path in list_examples().items()}
 
-    def choose(self, path: pathlib.Path, name: str) -> Choice:
+    def choose(self, path: pathlib.Path, name: str, who: str | None = None) -> Choice:
         """Reads a score.
 
         Args:
           path: of the file.
           name: what its owner calls it.
+          who: its session.
 
         Raises:
           InputError: it cannot be read, in the words of `page_words`.
         """
+        self._check_was_given(path, name)
         if path.stat().st_size > self.bounds.max_upload_mb * 1e6:
             raise InputError(page_words.too_large(name, self.bounds.max_upload_mb))
         suffix = re.sub(r"[^a-z]", "", path.suffix.lower())[:10]
+        if not self._copies.make_room(path.stat().st_size):
+            raise Busy("Many scores were given in the last minute. Give it again in a minute.")
         copy = pathlib.Path(tempfile.mkdtemp(dir=self._folder)) / f"score.{suffix}"
         shutil.copyfile(path, copy)
         try:
-            return self._read(copy, name, None)
+            return self._read(copy, name, None, who)
         except InputError:
             self.forget(copy)
             raise
 
-    def choose_part(self, choice: Choice, number: int) -> Choice:
-        """Another part of a score, by its number from 1.
+    def _check_was_given(self, path: pathlib.Path, name: str) -> None:
+        """Whoever sends a path by hand gets nothing but uploads and examples."""
+        is_ours = path.resolve().is_relative_to(self._uploads) or path in self.examples().values()
+        if not is_ours or not path.is_file():
+            raise InputError(page_words.refusal("the file was not uploaded", path, name))
+
+    def choose_part(self, choice: Choice, number: int, who: str | None = None) -> Choice:
+        """Another part of a score, by its number from 1, for the session `who`.
 
         Raises:
           InputError: it cannot be read.
         """
-        return self._read(choice.path, choice.name, number)
+        return self._read(choice.path, choice.name, number, who)
 
     def voice_for(self, choice: Choice) -> str | None:
         """The voice that a score is written for, as its part or its name says; None where neither does."""
@@ -133,9 +160,11 @@ class Desk:
         """Removes the copy of a score that nobody looks at any more."""
         shutil.rmtree(path.parent, ignore_errors=True)
 
-    def _read(self, path: pathlib.Path, name: str, number: int | None) -> Choice:
+    def _read(self, path: pathlib.Path, name: str, number: int | None, who: str | None) -> Choice:
         try:
-            found = self._reader.read(path, number=number, instruments=self.voices.names)
+            found = self._reader.read(path, number=number, instruments=self.voices.names, who=who)
+        except Busy:
+            raise
         except InputError as error:
             if f"more than {self.bounds.max_notes} notes" in str(error):
                 raise InputError(page_words.too_many_notes(self.bounds.max_notes)) from error
@@ -171,8 +200,8 @@ class Desk:
         best = self.voices.fit(choice.found.score, wishes.voice, semitones=None, tempo=wishes.tempo)
         return best.semitones if _n_wrong(best) < _n_wrong(fit) else None
 
-    def begin(self, choice: Choice, wishes: Wishes) -> Job:
-        """Queues a performance.
+    def begin(self, choice: Choice, wishes: Wishes, who: str | None = None) -> Job:
+        """Queues a performance for the session `who`.
 
         Raises:
           InputError: it is too long, or too many wait.
@@ -187,7 +216,7 @@ class Desk:
             """Performs on the stage."""
             self._play(job, fit.score, wishes, title)
 
-        return self.stage.add(play, safe_name(title))
+        return self.stage.add(play, safe_name(title), who)
 
     def _play(self, job: Job, score: Score, wishes: Wishes, title: str) -> None:
         spec = self.voices.voice(wishes.voice).spec

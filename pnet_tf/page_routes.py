@@ -2,10 +2,11 @@
 
 import asyncio
 import pathlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from pnet_tf import page_live, page_words
+from pnet_tf.page_guard import Folder, Guard, Hosts
 from pnet_tf.page_session import WAITING, Job, Stage
 
 if TYPE_CHECKING:
@@ -16,31 +17,23 @@ FILES = {"sound.wav": "audio/wav", "picture.png": "image/png"}
 _POLL_SEC = 0.05
 # Also what keeps proxies and the browser from giving up on a page that waits.
 _PLACE_SEC = 1.0
-# A browser that obeys this asks nobody else for anything. Gradio's own page needs scripts and styles within it.
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "object-src 'none'; form-action 'self'; frame-ancestors 'self'"
-)
-_HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
 
 
-def make_app(stage: Stage) -> "FastAPI":
+def make_app(stage: Stage, *, hosts: Hosts, uploads: Folder, upload_bytes: int) -> "FastAPI":
     """The application that Gradio's is mounted on.
 
     Args:
       stage: that plays.
+      hosts: under which it may be asked for.
+      uploads: where Gradio puts uploads.
+      upload_bytes: size of one.
     """
     from fastapi import FastAPI
     from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
     from fastapi.staticfiles import StaticFiles
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(_WithHeaders)
+    app.add_middleware(Guard, hosts=hosts, uploads=uploads, upload_bytes=upload_bytes)
     app.mount("/page", StaticFiles(directory=STATIC), name="page")
 
     @app.get("/performances/{token}/live")
@@ -76,24 +69,6 @@ def make_app(stage: Stage) -> "FastAPI":
     return app
 
 
-class _WithHeaders:
-    """Adds `_HEADERS` to every answer, as plain ASGI: what wraps streams would hide that somebody goes away."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
-        """As ASGI calls an application."""
-
-        async def send_on(message: Any) -> None:
-            """Sends on, with more headers."""
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, send_on)
-
-
 async def _messages(stage: Stage, job: Job) -> AsyncIterator[bytes]:
     """What a job sends, to its end; its place while it waits. Closed early, it stops the job."""
     told_at, loop = -_PLACE_SEC, asyncio.get_running_loop()
@@ -116,3 +91,4 @@ async def _messages(stage: Stage, job: Job) -> AsyncIterator[bytes]:
     finally:
         if not job.is_over:
             stage.stop(job)
+        job.drop()

@@ -1,6 +1,7 @@
 """Performances that the page was asked for: one is played at a time, the others wait in a queue, each can be stopped."""
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import secrets
@@ -17,6 +18,8 @@ from pnet_tf.errors import InputError
 # Nobody who asked for a performance takes longer to listen to it, but whose page is closed.
 _MOST_UNHEARD_SEC = 15.0
 _NAME_BYTES = 16
+# How often an idle server looks for what is too old.
+_TIDY_SEC = 20.0
 
 WAITING, PLAYING, DONE, FAILED, STOPPED = "waiting", "playing", "done", "failed", "stopped"
 
@@ -27,24 +30,36 @@ class Stopped(Exception):
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """One performance that was asked for; what the worker makes of it waits here until the page fetches it.
+    """One performance that was asked for; what the worker makes of it waits in a file until the page fetches it.
+
+    In memory it would add up: a page may read slowly, or not at all, and the worker waits for nobody.
 
     Attributes:
       folder: its own, for its files; gone with it.
       play: makes it, calling `send` and `check` of its job; what it raises ends the job.
       name: what a browser saves its files as, without a suffix.
+      who: the session that asked.
       state: WAITING, PLAYING, DONE, FAILED or STOPPED.
     """
 
     folder: pathlib.Path
     play: Callable[["Job"], None]
     name: str
+    who: str | None = None
     token: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(_NAME_BYTES))
     state: str = WAITING
     made_at: float = dataclasses.field(default_factory=time.monotonic)
     listened: bool = False
     _stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    _messages: collections.deque[bytes] = dataclasses.field(default_factory=collections.deque)
+    _lengths: collections.deque[int] = dataclasses.field(default_factory=collections.deque)
+    _fetched_bytes: int = 0
+    _is_dropped: bool = False
+    _last: collections.deque[bytes] = dataclasses.field(default_factory=collections.deque)
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether nobody came to listen."""
+        return not self.listened and time.monotonic() - self.made_at > _MOST_UNHEARD_SEC
 
     @property
     def is_over(self) -> bool:
@@ -52,13 +67,41 @@ class Job:
         return self.state in (DONE, FAILED, STOPPED)
 
     def send(self, *messages: bytes) -> None:
-        """Puts messages where the page fetches them."""
-        self._messages.extend(messages)
+        """Puts messages where the page fetches them.
+
+        Raises:
+          InputError: the disk is full.
+        """
+        if self._is_dropped:
+            return
+        try:
+            with self._waiting.open("ab") as file:
+                file.write(b"".join(messages))
+        except OSError as error:
+            raise InputError(f"the sound cannot be kept ({error.strerror})") from error
+        self._lengths.extend(map(len, messages))
 
     def fetch(self) -> Iterator[bytes]:
-        """Takes what there is."""
-        while self._messages:
-            yield self._messages.popleft()
+        """Takes what there is; for one reader."""
+        if self._lengths and not self._is_dropped:
+            with contextlib.suppress(FileNotFoundError), self._waiting.open("rb") as file:  # dropped just now
+                file.seek(self._fetched_bytes)
+                while self._lengths and not self._is_dropped:
+                    n_bytes = self._lengths.popleft()
+                    self._fetched_bytes += n_bytes
+                    yield file.read(n_bytes)
+        while self._last:
+            yield self._last.popleft()
+
+    def drop(self, *last: bytes) -> None:
+        """Forgets what was not fetched, and all that is sent from now on, but for these messages."""
+        self._is_dropped = True
+        self._waiting.unlink(missing_ok=True)
+        self._last.extend(last)
+
+    @property
+    def _waiting(self) -> pathlib.Path:
+        return self.folder / "live"
 
     def stop(self) -> None:
         """Asks for its end; a performance under way ends at its next block."""
@@ -70,8 +113,7 @@ class Job:
         Raises:
           Stopped: it was stopped, or nobody has come to listen.
         """
-        nobody = not self.listened and time.monotonic() - self.made_at > _MOST_UNHEARD_SEC
-        if self._stop.is_set() or nobody:
+        if self._stop.is_set() or self.is_unheard:
             raise Stopped
 
 
@@ -105,20 +147,24 @@ class Stage:
         self._thread = threading.Thread(target=self._work, args=(prepare,), name="stage", daemon=True)
         self._thread.start()
 
-    def add(self, play: Callable[[Job], None], name: str) -> Job:
-        """Queues a performance.
+    def add(self, play: Callable[[Job], None], name: str, who: str | None = None) -> Job:
+        """Queues a performance, in place of one of the same session that waits still.
 
         Args:
           play: as `Job.play`.
           name: as `Job.name`.
+          who: as `Job.who`.
 
         Raises:
           InputError: too many wait already.
         """
         with self._changed:
+            for waiting in [job for job in self._queue if job.is_unheard or (who is not None and job.who == who)]:
+                self._queue.remove(waiting)
+                self._end(waiting, STOPPED, page_live.say(type="stopped"))
             if len(self._queue) >= self._most_waiting:
                 raise InputError(f"{len(self._queue)} performances are waiting already; try again in some minutes")
-            job = Job(self._folder, play, name)
+            job = Job(self._folder, play, name, who)
             job.folder = self._folder / job.token
             job.folder.mkdir()
             self._jobs[job.token] = job
@@ -146,32 +192,38 @@ class Stage:
                 return 0
             return self._queue.index(job) + sum(other.state == PLAYING for other in self._jobs.values())
 
-    def close(self) -> None:
-        """Stops what is under way and removes all files."""
+    def end(self) -> None:
+        """Stops what waits, now, and what is under way, at its next block, without waiting for it; nothing else begins."""
         with self._changed:
             self._closing = True
+            waiting, self._queue = self._queue, []
+            for job in waiting:
+                self._end(job, STOPPED, page_live.say(type="stopped"))
             for job in self._jobs.values():
                 job.stop()
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stops what is under way and removes all files."""
+        self.end()
         if self._thread is not None:
             self._thread.join(timeout=30)
         for job in self._jobs.values():
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _work(self, prepare: Callable[[], None]) -> None:
-        prepare()
+        _run_apart(prepare, "preparation")
         self.is_preparing = False
         while (job := self._next()) is not None:
-            # In a thread of its own, so that a fault of ours shows its traceback, ends one performance, and no other.
-            one = threading.Thread(target=self._play, args=(job,), name="performance", daemon=True)
-            one.start()
-            one.join()
+            if not _run_apart(lambda job=job: self._play(job), "performance"):
+                self._end(job, FAILED, page_live.say(type="failed", message="Something went wrong on the server."))
             self._tidy()
 
     def _next(self) -> Job | None:
         with self._changed:
             while not self._queue and not self._closing:
-                self._changed.wait()
+                if not self._changed.wait(timeout=_TIDY_SEC):
+                    self._tidy()
             if self._closing:
                 return None
             job = self._queue.pop(0)
@@ -195,18 +247,33 @@ class Stage:
 
     def _end(self, job: Job, state: str, *messages: bytes) -> None:
         if state != DONE:
+            job.drop(*messages)
             shutil.rmtree(job.folder, ignore_errors=True)
-        job.send(*messages)
         job.state = state
 
     def _tidy(self) -> None:
         """Forgets performances that are over and too many or too old, with their files."""
         with self._changed:
             over = [job for job in self._jobs.values() if job.is_over]
+            for job in over:
+                if job.is_unheard:
+                    job.drop()
             old = [job for job in over if time.monotonic() - job.made_at > self._keep_sec]
             for job in {*over[: max(len(over) - self._most_kept, 0)], *old}:
                 del self._jobs[job.token]
                 shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _run_apart(work: Callable[[], None], name: str) -> bool:
+    """Runs in a thread of its own, so that a fault of ours shows its traceback and ends nothing else; whether it could begin."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # no thread can be had just now
+        logging.error("no %s could begin: %s", name, error)
+        return False
+    thread.join()
+    return True
 
 
 def _without_place(message: str, folder: pathlib.Path) -> str:

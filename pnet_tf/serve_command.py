@@ -12,7 +12,7 @@ import pathlib
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags as absl_flags
@@ -28,6 +28,9 @@ _MOST_UPLOAD_MB = 64.0
 def define_flags(flags: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     absl_flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets others in.", flag_values=flags)
+    absl_flags.DEFINE_multi_string(
+        "allow_host", [], "A name that the page may be asked for by, as behind a proxy; again for several.", flag_values=flags
+    )
     absl_flags.DEFINE_integer(
         "port", 7860, "Port to listen on; 0 takes a free one.", lower_bound=0, upper_bound=65535, flag_values=flags
     )
@@ -88,32 +91,36 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _serve(flags: absl_flags.FlagValues, listener: socket.socket, folder: pathlib.Path) -> None:
+    from pnet_tf.page_voices import Voices
+
+    voices = Voices(flags.voice)
+    for name in voices.names:
+        voices.voice(name)  # one that is none ends it here
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     try:
         import gradio
         import uvicorn
     except ImportError as error:
         raise InputError(f'the page needs Gradio ({error}): python -m pip install "pnet_tf[demo]"') from error
-    from pnet_tf import page, page_routes
+    from pnet_tf import page, page_guard, page_routes
     from pnet_tf.page_desk import Bounds, Desk
     from pnet_tf.page_session import Stage
-    from pnet_tf.page_voices import Voices
 
-    voices = Voices(flags.voice)
     for name in ("scores", "performances"):
         (folder / name).mkdir()
     stage = Stage(folder / "performances", most_waiting=flags.max_waiting)
     bounds = Bounds(flags.max_minutes, flags.max_upload_mb, flags.max_notes)
-    desk = Desk(voices, stage, folder / "scores", bounds=bounds)
-    app = gradio.mount_gradio_app(
-        page_routes.make_app(stage), page.build(desk), path="/", **page.look(), **_mounted(bounds, listener)
-    )
+    desk = Desk(voices, stage, folder / "scores", uploads=folder / "uploads", bounds=bounds)
     host, port = listener.getsockname()[:2]
+    hosts = page_guard.Hosts(host, flags.host, tuple(flags.allow_host))
+    uploads = page_guard.Folder(folder / "uploads", bounds.most_together_bytes)
+    app = page_routes.make_app(stage, hosts=hosts, uploads=uploads, upload_bytes=bounds.upload_bytes)
+    app = gradio.mount_gradio_app(app, page.build(desk), path="/", **page.look(), **_mounted(bounds, listener))
     shown = f"[{host}]" if ":" in host else host
     logging.info("listening on http://%s:%d/ (the voices get ready meanwhile); Ctrl-C ends it", shown, port)
     try:
         stage.start(desk.warm)
-        _run(uvicorn, app, listener)
+        _run(uvicorn, app, listener, stage.end)
     finally:
         stage.close()
 
@@ -123,21 +130,23 @@ def _mounted(bounds: Any, listener: socket.socket) -> dict[str, Any]:
     return {
         "server_name": host,
         "server_port": port,
-        "max_file_size": int(bounds.max_upload_mb * 1e6),
+        "max_file_size": bounds.upload_bytes,
         "ssr_mode": False,
         "mcp_server": False,
         "enable_monitoring": False,
         "pwa": False,
+        "app_kwargs": {"openapi_url": None, "docs_url": None, "redoc_url": None},
         "show_error": False,
     }
 
 
-def _run(uvicorn: Any, app: Any, listener: socket.socket) -> None:
+def _run(uvicorn: Any, app: Any, listener: socket.socket, on_end: Callable[[], None]) -> None:
     class Server(uvicorn.Server):
         """One that calls no fault what it breaks off itself: pages that are still open when it ends."""
 
         async def shutdown(self, *arguments: Any, **named: Any) -> None:
-            """As its base, in silence."""
+            """As its base, in silence; performances end meanwhile."""
+            on_end()
             stdlib_logging.getLogger("uvicorn.error").setLevel(stdlib_logging.CRITICAL)
             await super().shutdown(*arguments, **named)
 

@@ -118,7 +118,8 @@ MAY_IMPORT = {
     "page_reading": SCORE | {"page_words"},
     "page_live": {"spec", "panels"},
     "page_session": {"errors", "page_live"},
-    "page_routes": {"page_live", "page_session", "page_words"},
+    "page_guard": set(),
+    "page_routes": {"page_guard", "page_live", "page_session", "page_words"},
     "page_voices": SCORE
     | {"mastering", "perform_fit", "perform_sound", "picture", "render", "runtimes", "voice", "voice_folder"},
     "page*": SCORE | {"page_*", "example_scores"},
@@ -151,7 +152,7 @@ WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limit
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["serving_messages", "serving_client", "example_scores"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
-WITHOUT_TENSORFLOW += ["page_words", "page_reading", "page_live", "page_session", "page_routes"]
+WITHOUT_TENSORFLOW += ["page_words", "page_reading", "page_live", "page_session", "page_routes", "page_guard"]
 KERAS_ALONE = ["blocks", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 

@@ -27,12 +27,12 @@ class FakeDesk:
     def __init__(self):
         self.forgotten = []
 
-    def choose(self, path, name):
+    def choose(self, path, name, who):
         if path.name != "good.mid":
             raise InputError(f"“{name}” is no <score>.")
         return Choice(pathlib.Path("copy"), name, ReadScore(None, ("<i>Oboe</i>", "Violin"), 2))
 
-    def choose_part(self, choice, number):
+    def choose_part(self, choice, number, who):
         return Choice(choice.path, choice.name, ReadScore(None, choice.found.parts, number))
 
     def voice_for(self, choice):
@@ -45,7 +45,7 @@ class FakeDesk:
         piece = {"summary": f"2 notes by {wishes.voice}"}
         return {"piece": piece, "problems": ["Too <low>."], "remarks": ["A remark."], "playable": True}
 
-    def begin(self, choice, wishes):
+    def begin(self, choice, wishes, who):
         if wishes.tempo < 1:
             raise InputError("It is too long.")
         return types.SimpleNamespace(token="T", name="good-violin")

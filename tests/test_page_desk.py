@@ -1,5 +1,6 @@
 """What the controls of the page do: scores chosen, fitted, performed, refused in words, and their copies removed."""
 
+import os
 import pathlib
 import struct
 import time
@@ -18,6 +19,7 @@ from pnet_tf.spec import FeatureSpec
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 LABELS = "start_time,end_time,instrument,note,start_beat,end_beat,note_value\n"
 SPEC = FeatureSpec()
+BOUNDS = Bounds(max_minutes=1, max_upload_mb=0.1, max_notes=800)
 
 
 class FakeVoices:
@@ -46,12 +48,12 @@ class FakeVoices:
 
 @pytest.fixture
 def desk(tmp_path):
-    folders = [tmp_path / name for name in ("scores", "performances")]
+    folders = [tmp_path / name for name in ("scores", "performances", "uploads")]
     for folder in folders:
         folder.mkdir()
     stage = Stage(folders[1])
     stage.start()
-    yield Desk(FakeVoices(), stage, folders[0], bounds=Bounds(max_minutes=1, max_upload_mb=0.1, max_notes=800))
+    yield Desk(FakeVoices(), stage, folders[0], uploads=folders[2], bounds=BOUNDS)
     stage.close()
 
 
@@ -59,7 +61,7 @@ def desk(tmp_path):
 def _read_in_this_process(monkeypatch):
     """Processes of their own are test_page_reading's."""
 
-    def read(self, path, *, number=None, instruments=()):
+    def read(self, path, *, number=None, instruments=(), who=None):
         from pnet_tf import limits, page_reading
 
         with limits.raised_to(self._bounds):
@@ -70,7 +72,7 @@ def _read_in_this_process(monkeypatch):
 
 def labels(tmp_path, *notes, name="score.csv"):
     """A score of (seconds, instrument, pitch), each half a second long."""
-    path = tmp_path / name
+    path = tmp_path / "uploads" / name
     lines = [f"{int(at * 44100)},{int((at + 0.5) * 44100)},{who},{pitch},0,1,Quarter\n" for at, who, pitch in notes]
     path.write_text(LABELS + "".join(lines))
     return path
@@ -107,12 +109,24 @@ def test_an_example_takes_the_voice_it_is_for(desk):
     ],
 )
 def test_what_is_no_score_is_refused_and_leaves_nothing(desk, tmp_path, content, said):
-    path = tmp_path / "x.png"
+    path = tmp_path / "uploads" / "x.png"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         desk.choose(path, "x.png")
     assert str(caught.value).startswith(said)
     assert list((tmp_path / "scores").iterdir()) == []
+
+
+def test_a_path_that_was_not_uploaded_is_not_read(desk, tmp_path):
+    mine = desk.choose(labels(tmp_path, (0, 41, 60)), "mine.csv").path
+    (tmp_path / "uploads" / "link.csv").symlink_to(mine)
+    os.mkfifo(tmp_path / "uploads" / "pipe.mid")
+    taken = [mine, pathlib.Path("/etc/passwd"), pathlib.Path("/dev/zero")]
+    taken += [tmp_path / "uploads" / name for name in ("link.csv", "pipe.mid", "none.mid", "../scores", ".")]
+    for path in taken:
+        with pytest.raises(InputError, match="^“x.mid” cannot be read: the file was not uploaded"):
+            desk.choose(path, "x.mid")
+    assert list((tmp_path / "scores").iterdir()) == [mine.parent]
 
 
 def test_too_many_notes_are_refused(desk, tmp_path):

@@ -66,6 +66,68 @@ def test_too_many_notes_are_refused(reader, tmp_path):
         reader.read(path)
 
 
+def _slow_if_large(path, number, instruments):
+    if path.stat().st_size > 1000:
+        time.sleep(600)
+    return page_reading.ReadScore(read_score(path))
+
+
+def forking(monkeypatch, **settings):
+    """A reader that forks from here, so that the child has what was put in its place."""
+    import multiprocessing
+
+    reader = Reader(**settings)
+    monkeypatch.setattr(reader, "_context", multiprocessing.get_context("fork"))
+    return reader
+
+
+def asked(reader, path, who=None):
+    """A thread that asks, and what it was told."""
+    told = []
+
+    def ask():
+        try:
+            told.append(reader.read(path, who=who).score.n_notes)
+        except InputError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread, told
+
+
+def test_slow_scores_hold_up_no_quick_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(page_reading, "_read", _slow_if_large)
+    reader = forking(monkeypatch, most_sec=3)
+    for name, n_bytes in (("large.abc", 200_000), ("small.abc", 5_000)):
+        (tmp_path / name).write_bytes(b"|:CDEF:|" * (n_bytes // 8))
+    hostile = [asked(reader, tmp_path / name, f"{name} {k}") for k in range(6) for name in ("large.abc", "small.abc")]
+    began = time.monotonic()
+    good = reader.read(EXAMPLES / "ode_to_joy_flute.mid", who="me")
+    assert good.score.n_notes > 0 and time.monotonic() - began < 2.5
+    for thread, _ in hostile:
+        thread.join()
+    words = [str(told[0]) for _, told in hostile]
+    assert sum("far more work" in said for said in words) == 4 + 6
+    assert sum(said.startswith("Many scores are being read") for said in words) == 2
+    assert time.monotonic() - began < 4 * 3 + 5
+
+
+def test_of_a_session_the_latest_score_alone_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(page_reading, "_read", _slow_if_large)
+    reader = forking(monkeypatch, most_sec=20)
+    (tmp_path / "slow.abc").write_bytes(b"|:CDEF:|" * 1000)
+    before = [asked(reader, tmp_path / "slow.abc", "me") for _ in range(3)]
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert reader.read(EXAMPLES / "ode_to_joy_flute.mid", who="me").score.n_notes > 0
+    for thread, told in before:
+        thread.join()
+        assert str(told[0]) == "Another score was given meanwhile."
+    assert time.monotonic() - began < 5
+    assert (reader._latest, reader._busy) == ({}, set())
+
+
 def _dies(path, number, instruments):
     os.kill(os.getpid(), 9)
 
@@ -76,11 +138,7 @@ def _hangs(path, number, instruments):
 
 @pytest.mark.parametrize("misbehaves", [_dies, _hangs])
 def test_a_reader_that_dies_or_hangs_is_one_refusal(misbehaves, monkeypatch):
-    """Forked from here, so that the child has what was put in its place."""
-    import multiprocessing
-
-    reader = Reader(most_sec=0.5)
+    reader = forking(monkeypatch, most_sec=0.5)
     monkeypatch.setattr(page_reading, "_read", misbehaves)
-    monkeypatch.setattr(reader, "_context", multiprocessing.get_context("fork"))
     with pytest.raises(InputError, match="damaged, or asks for far more work"):
         reader.read(EXAMPLES / "ode_to_joy_flute.mid")

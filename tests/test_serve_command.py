@@ -49,6 +49,11 @@ def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
     assert code == 1 and 'pip install "pnet_tf[demo]"' in said
 
 
+def test_a_folder_that_is_no_voice_is_one_line_before_it_listens(capsys, tmp_path):
+    code, said = failure(capsys, "--port=0", f"--voice={tmp_path}")
+    assert code == 1 and "nor a voice folder" in said
+
+
 def test_gradio_is_told_to_tell_nobody_anything():
     serve_command._be_private()
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["HF_HUB_OFFLINE"] == "1"
