@@ -146,8 +146,8 @@ def test_a_slow_tempo_may_make_it_too_long(desk, tmp_path):
     assert desk.show(choice, Wishes("violin"))["playable"]
     slow = Wishes("violin", 0, 0.5)
     shown = desk.show(choice, slow)
-    assert not shown["playable"] and shown["problems"][0].startswith("It would last 1:41; this page plays up to 1:00 minutes.")
-    with pytest.raises(InputError, match="Choose a faster tempo"):
+    assert not shown["playable"] and shown["problems"][0].startswith("It would last 1:41; this page plays up to 1 minute.")
+    with pytest.raises(InputError, match="Choose a tempo of 0.85 or more"):
         desk.begin(choice, slow)
 
 
