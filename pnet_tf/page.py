@@ -158,14 +158,15 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     # The place for a file is empty again once the file is read: the notice names it, and the next may come.
     taken = [c.upload, c.choice, c.part, c.voice, *shown]
     reading = {**hidden, "show_progress": "minimal"}
-    now = {**hidden, "trigger_mode": "always_last"}  # the last of many changes counts, not the first
-    wished = [event for wish in wishes[:4] for event in (wish.input, *_left(wish))]
+    # One event for all of them, so that answers come in turn; of many changes the last counts.
+    changes = [event for wish in wishes[:4] for event in (wish.input, *_left(wish))]
+    changed = gr.on(changes, show, [c.choice, *wishes], shown, trigger_mode="always_last", **hidden)
     events = [
         (c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **reading), _SHOW),
         (c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden), _SHOW),
         (c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden), _SHOW),
         (c.large.click(take_large, [c.large_name, c.choice], [*taken[1:], c.example], js=_LARGE, **hidden), _SHOW),
-        *((event(show, [c.choice, *wishes], shown, **now), _PROPOSE) for event in wished),
+        (changed, _PROPOSE),
     ]
     for event, script in events:
         event.then(None, [c.piece], None, js=script, api_visibility="private")

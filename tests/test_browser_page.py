@@ -196,11 +196,11 @@ def test_what_is_performed_is_what_the_fields_show(page):
         assert page.input_value("#pnet-tempo input") == value
         page.wait_for_selector("#pnet-perform[disabled]")
         type_in(page, "tempo", "2")
-        notice(page, "62 notes from G4 to A5, 0:16")
+        notice(page, "62 notes from A4 to A5, 0:16")
     type_in(page, "semitones", "1.5")
     notice(page, "The transposition has to be a whole number from −24 to 24.")
     type_in(page, "semitones", "-12")
-    notice(page, "62 notes from G3 to A4, 0:16")
+    notice(page, "62 notes from A3 to A4, 0:16")
     page.wait_for_selector("#pnet-perform:not([disabled])")
     assert "Error" not in page.inner_text("body") and page.is_visible("#pnet-player")
 
@@ -211,7 +211,7 @@ def test_the_last_of_many_changes_counts(page):
     for _ in range(12):
         page.keyboard.press("ArrowUp")
     assert page.input_value("#pnet-tempo input") == "1.6"
-    notice(page, "62 notes from G4 to A5, 0:20")
+    notice(page, "62 notes from A4 to A5, 0:20")
 
 
 def test_a_change_while_the_player_holds_something_else_is_said(page):

@@ -151,6 +151,13 @@ def test_a_slow_tempo_may_make_it_too_long(desk, tmp_path):
         desk.begin(choice, slow)
 
 
+def test_why_a_score_was_refused_stands_in_the_log_in_one_line(desk, tmp_path, caplog):
+    (tmp_path / "x.abc").write_bytes(b"hello")
+    with pytest.raises(InputError, match="cannot be read as ABC"):
+        desk.choose(tmp_path / "x.abc", "x.abc")
+    assert ["music21" in line and "\n" not in line for line in caplog.messages] == [True]
+
+
 def test_no_note_left_is_said(desk, tmp_path):
     choice = desk.choose(labels(tmp_path, (0, 41, 120)), "x.csv")
     shown = desk.show(choice, Wishes("violin", 24))
