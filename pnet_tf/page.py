@@ -133,7 +133,7 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     def take(path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """A score was given."""
         file = pathlib.Path(path) if path else None
-        return [None, *_take(gr, desk, file, file.name if file else "", choice, wished)]
+        return [None, *_take(gr, desk, file, file.name if file else "", choice, wished), None]
 
     def take_example(name: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """An example was chosen."""
@@ -162,7 +162,7 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     changes = [event for wish in wishes[:4] for event in (wish.input, *_left(wish))]
     changed = gr.on(changes, show, [c.choice, *wishes], shown, trigger_mode="always_last", **hidden)
     events = [
-        (c.upload.upload(take, [c.upload, c.choice, *wishes], taken, **reading), _SHOW),
+        (c.upload.upload(take, [c.upload, c.choice, *wishes], [*taken, c.example], **reading), _SHOW),
         (c.example.input(take_example, [c.example, c.choice, *wishes], taken, **hidden), _SHOW),
         (c.part.input(take_part, [c.part, c.choice, *wishes], taken, **hidden), _SHOW),
         (c.large.click(take_large, [c.large_name, c.choice], [*taken[1:], c.example], js=_LARGE, **hidden), _SHOW),
@@ -170,7 +170,6 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     ]
     for event, script in events:
         event.then(None, [c.piece], None, js=script, api_visibility="private")
-    c.upload.upload(lambda: None, None, c.example, **hidden)
     begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
     begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
 
