@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from typing import Any
 
+from absl import logging
+
 from pnet_tf import limits, page_live, page_words
 from pnet_tf.errors import InputError
 from pnet_tf.example_scores import list_examples
@@ -20,6 +22,7 @@ from pnet_tf.score import SUFFIXES, Score
 _MOST_FILES = 40
 # Iterations of Griffin-Lim.
 QUALITIES = {"quick": 8, "good": 32, "best": 100}
+_LOGGED_CHARACTERS = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +171,7 @@ class Desk:
         except InputError as error:
             if f"more than {self.bounds.max_notes} notes" in str(error):
                 raise InputError(page_words.too_many_notes(self.bounds.max_notes)) from error
+            logging.warning("a score was refused: %s", ascii(str(error))[:_LOGGED_CHARACTERS])
             raise InputError(page_words.refusal(str(error), path, name)) from error
         return Choice(path, page_words.display_name(name), found)
 
@@ -187,7 +191,7 @@ class Desk:
             problems = page_words.fit_sentences(fit, instrument, easier=self._easier(choice, wishes, fit))
         seconds = float(fit.score.end_sec)
         too_long = seconds > self.bounds.max_minutes * 60
-        problems = [page_words.too_long(seconds, self.bounds.max_minutes)] if too_long else problems
+        problems = [page_words.too_long(seconds, self.bounds.max_minutes, tempo=wishes.tempo)] if too_long else problems
         remarks = [page_words.parts_sentence(choice.found.parts, choice.found.number)]
         if wishes.semitones is None:
             remarks.append(f"Played {page_words.interval(fit.semitones)}.")
@@ -209,7 +213,7 @@ class Desk:
         with limits.raised_to(self.bounds.reading):
             fit = self.voices.fit(choice.found.score, wishes.voice, semitones=wishes.semitones, tempo=wishes.tempo)
         if (seconds := float(fit.score.end_sec)) > self.bounds.max_minutes * 60:
-            raise InputError(page_words.too_long(seconds, self.bounds.max_minutes))
+            raise InputError(page_words.too_long(seconds, self.bounds.max_minutes, tempo=wishes.tempo))
         title = f"{choice.title}, {wishes.voice}"
 
         def play(job: Job) -> None:
@@ -247,6 +251,7 @@ def _piece(choice: Choice, score: Score, voice: str, wrong: set[int]) -> dict[st
     notes = [[round(float(note.start_sec), 4), round(float(note.end_sec), 4), note.pitch] for note in score.notes]
     return {
         "title": f"{choice.title}, played by the {voice}",
+        "voice": voice,
         "summary": page_words.summary(score),
         "notes": notes,
         "bars": [round(float(bar), 4) for bar in score.bars_sec],

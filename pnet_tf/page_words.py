@@ -1,6 +1,7 @@
 """What the page says, in a musician's words: what cannot be played, which parts there are, why a file is refused."""
 
 import html
+import math
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pnet_tf import panels
 from pnet_tf.instruments import RANGES
-from pnet_tf.score import SUFFIXES, Score
+from pnet_tf.score import Score
 
 if TYPE_CHECKING:
     from pnet_tf.perform_fit import Fit
@@ -17,24 +18,53 @@ _NAMED_PITCHES = 8
 _NAME_CHARACTERS = 80
 _OTHERS = ("notes of other", "other parts")
 _FORMATS = "MIDI (.mid), MusicXML (.musicxml, .xml, .mxl), kern, ABC or MEI"
-# What a reader's message says to somebody at a command line.
-_HINT = re.compile(r"\s*[,;(]?[^,;()]*--\w+[^,;()]*\)?|; export (it|the score) again|\s*\(begins with .*?\), expected .*$")
+_AGAIN = "Export it again from your notation program, or give MIDI or MusicXML."
+_WORK = ", far more|XML nested|a repeat of|larger than|unpacks to more|asks for"
+# What a reader's message holds, for whoever is at a command line, and what a musician is told.
+_REASONS = [
+    ("not a readable score", f"is not a score that can be read here. Give {_FORMATS}."),
+    ("file is empty", "is empty."),
+    ("no pitched notes", "holds no notes with a pitch; there is nothing for an instrument to play."),
+    ("declares an entity", f"holds what no score needs, and is not read for safety. {_AGAIN}"),
+    ("XML of kind", "is an XML file, but not a score. Give MusicXML."),
+    ("a zip file without|no score named in", "is a zip file that holds no score. Export it again as MusicXML."),
+    ("label file|no column|readable as csv|: line \\d+:", f"is a table that holds no notes of a score. Give {_FORMATS}."),
+    ("MIDI format", "is MIDI of a kind that holds several songs. Export it as MIDI of type 0 or 1."),
+    ("holds .* pieces", "holds several pieces. Save the one to be played as a file of its own."),
+    ("ends after .* hours", "lasts for hours. Cut the score."),
+    (_WORK, f"asks for far more work than a score does; it may be damaged. {_AGAIN}"),
+]
+_NAMED_LIKE = {
+    **dict.fromkeys((".mid", ".midi"), "MIDI"),
+    **dict.fromkeys((".xml", ".musicxml", ".mxl"), "MusicXML"),
+    ".krn": "kern",
+    ".abc": "ABC",
+    ".mei": "MEI",
+}
+# Between these the page takes wishes.
+SLOWEST, FASTEST = 0.5, 2.0
+MOST_SEMITONES = 24
+
+
+def shortened(name: str) -> str:
+    """A stranger's name for something as it is shown: no control characters, not too long. Not escaped."""
+    name = "".join(char if char.isprintable() else " " for char in name).strip()
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
 
 
 def display_name(file_name: str) -> str:
     """The name of an uploaded file as it is shown: no folders, no control characters, not too long. Not escaped."""
-    name = "".join(char if char.isprintable() else " " for char in re.split(r"[\\/]", file_name)[-1]).strip()
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
+    return shortened(re.split(r"[\\/]", file_name)[-1])
 
 
 def clock(seconds: float) -> str:
-    """`1:05` for 65 seconds."""
-    whole = round(seconds)
+    """`1:05` for 65 seconds; halves go up, as in the player."""
+    whole = math.floor(seconds + 0.5)
     return f"{whole // 60}:{whole % 60:02d}"
 
 
 def refusal(message: str, path: pathlib.Path, name: str) -> str:
-    """Why a file is refused, without the paths and flags of the reader's message.
+    """Why a file is refused and what to do, in a sentence of the page's own: a reader's words are for a command line.
 
     Args:
       message: of the `InputError`.
@@ -42,20 +72,23 @@ def refusal(message: str, path: pathlib.Path, name: str) -> str:
       name: what its owner calls it.
     """
     shown = f"“{display_name(name)}”"
-    if "not a readable score" in message:
-        return f"{shown} is not a score that can be read here. Give {_FORMATS}."
-    if "file is empty" in message:
-        return f"{shown} is empty."
-    if "no pitched notes" in message:
-        return f"{shown} holds no notes with a pitch; there is nothing for an instrument to play."
-    reason = message.replace(f"{path}: ", "").replace(str(path), "the file").replace(str(path.parent), "")
-    reason = _HINT.sub("", reason.strip()).strip(" ,;:") or "the file is damaged"
-    return f"{shown} cannot be read: {reason}. Export it again from your notation program, or try another format."
+    message = message.replace(str(path), "")
+    for pattern, told in _REASONS:
+        if re.search(pattern, message):
+            return f"{shown} {told}"
+    kind = _NAMED_LIKE.get(pathlib.PurePath(display_name(name)).suffix.lower())
+    if kind is None:
+        return f"{shown} cannot be read; it may be damaged. {_AGAIN}"
+    return f"{shown} cannot be read as {kind}; it may be damaged, or not be {kind} at all. {_AGAIN}"
 
 
-def unknown_suffix(name: str) -> bool:
-    """Whether a file's name already says that it is no score."""
-    return pathlib.PurePath(display_name(name)).suffix.lower() not in SUFFIXES
+def wrong_wish(tempo: object, semitones: object) -> str:
+    """What is wrong with a tempo and a transposition as they stand in their fields; empty where nothing is."""
+    if not (isinstance(tempo, int | float) and SLOWEST <= tempo <= FASTEST):
+        return f"The tempo has to be a number from {SLOWEST:g} to {FASTEST:g}."
+    if not (isinstance(semitones, int | float) and abs(semitones) <= MOST_SEMITONES and semitones == int(semitones)):
+        return f"The transposition has to be a whole number from −{MOST_SEMITONES} to {MOST_SEMITONES}."
+    return ""
 
 
 def too_large(name: str, max_upload_mb: float) -> str:
@@ -63,12 +96,12 @@ def too_large(name: str, max_upload_mb: float) -> str:
     return f"“{display_name(name)}” is larger than {max_upload_mb:g} MB, the most that this page takes. Is it a recording?"
 
 
-def too_long(seconds: float, max_minutes: float) -> str:
-    """Why a score is not performed at this tempo."""
-    return (
-        f"It would last {clock(seconds)}; this page plays up to {clock(max_minutes * 60)} minutes. Choose a faster tempo, or cut "
-        "the score."
-    )
+def too_long(seconds: float, max_minutes: float, *, tempo: float) -> str:
+    """Why a score is not performed at this tempo, and from which tempo on it would be."""
+    needed = math.ceil(seconds * tempo / (max_minutes * 60) * 20) / 20
+    faster = f"Choose a tempo of {needed:g} or more, or cut the score." if needed <= FASTEST else "Cut the score."
+    most = "1 minute" if max_minutes == 1 else f"{max_minutes:g} minutes"
+    return f"It would last {clock(seconds)}; this page plays up to {most}. {faster}"
 
 
 def too_many_notes(max_notes: int) -> str:
@@ -80,12 +113,12 @@ def parts_sentence(parts: Sequence[str], number: int) -> str:
     """Which parts a score has, and which one plays; empty for a score of one part."""
     if len(parts) < 2:
         return ""
-    return f"The score has {len(parts)} parts; one plays at a time. Now playing: {parts[number - 1]}."
+    return f"The score has {len(parts)} parts; one plays at a time. Now playing: {shortened(parts[number - 1])}."
 
 
 def part_label(parts: Sequence[str], number: int) -> str:
     """How a part is offered: `2. Violin II`."""
-    return f"{number}. {display_name(parts[number - 1])}"
+    return f"{number}. {shortened(parts[number - 1])}"
 
 
 def guess_part(parts: Sequence[str], instruments: Sequence[str]) -> int:
@@ -139,8 +172,9 @@ def ignored_sentence(score: Score) -> str:
 def summary(score: Score) -> str:
     """One line on what is going to be played: `63 notes from G3 to E5, 0:32`."""
     pitches = [note.pitch for note in score.notes]
-    span = " to ".join(dict.fromkeys(panels.pitch_name(pitch) for pitch in (min(pitches), max(pitches))))
-    return f"{_notes(len(pitches))} from {span}, {clock(float(score.end_sec))}"
+    low, high = (panels.pitch_name(pitch) for pitch in (min(pitches), max(pitches)))
+    span = f", {low}" if low == high else f" from {low} to {high}"
+    return f"{_notes(len(pitches))}{span}, {clock(float(score.end_sec))}"
 
 
 def place_sentence(place: int) -> str:

@@ -150,13 +150,11 @@ def test_another_part_tempo_and_transposition_are_shown_at_once(page):
     notice(page, "3 notes from C3 to E3, 0:03")
     page.get_by_label("1. Oboe").check()
     notice(page, "3 notes from C4 to E4, 0:03")
-    page.fill("#pnet-tempo input[type=number]", "0.5")
-    page.keyboard.press("Tab")
+    type_in(page, "tempo", "0.5")
     notice(page, "3 notes from C4 to E4, 0:06")
     perform(page)
     wait_until_performed(page)
-    page.fill("#pnet-semitones input[type=number]", "12")
-    page.keyboard.press("Tab")
+    type_in(page, "semitones", "12")
     notice(page, "3 notes from C5 to E5, 0:06")
     assert page.is_visible("#pnet-wav")  # what was performed stays until it is performed anew
     assert "from C4 to E4" in page.get_attribute("#pnet-picture", "aria-label")
@@ -179,15 +177,93 @@ def test_a_wrong_file_is_refused_in_words_and_the_next_one_plays(page, tmp_path)
 
 def test_a_score_that_is_too_long_is_refused_before_it_is_asked_for(page):
     upload(page, "long.mid", midi_of(*range(60, 70), note_sec=40))
-    assert "this page plays up to 6:00 minutes" in notice(page, "It would last 6:38")
+    assert "this page plays up to 6 minutes. Choose a tempo of 1.15 or more" in notice(page, "It would last 6:38")
     assert page.is_disabled("#pnet-perform")
 
 
-def test_a_file_that_is_too_large_is_refused(page):
-    upload(page, "large.mid", b"MThd" + b"\0" * 5_100_000)
-    page.wait_for_function("document.body.innerText.match(/exceed|larger than|too large/i)")
+def type_in(page, field: str, value: str) -> None:
+    page.fill(f"#pnet-{field} input", value)
+    page.keyboard.press("Tab")
+
+
+def test_what_is_performed_is_what_the_fields_show(page):
+    """A field that is empty or beyond its range is told in words: it changes nothing by itself, and nothing is performed."""
     choose_example(page, "Ode to joy flute")
-    assert page.is_enabled("#pnet-perform")
+    notice(page, "62 notes")
+    for value in ("", "99", "0", "-3"):
+        type_in(page, "tempo", value)
+        assert "The tempo has to be a number from 0.5 to 2." in notice(page, "The tempo has to be")
+        assert page.input_value("#pnet-tempo input") == value
+        page.wait_for_selector("#pnet-perform[disabled]")
+        type_in(page, "tempo", "2")
+        notice(page, "62 notes from A4 to A5, 0:16")
+    type_in(page, "semitones", "1.5")
+    notice(page, "The transposition has to be a whole number from −24 to 24.")
+    type_in(page, "semitones", "-12")
+    notice(page, "62 notes from A3 to A4, 0:16")
+    page.wait_for_selector("#pnet-perform:not([disabled])")
+    assert "Error" not in page.inner_text("body") and page.is_visible("#pnet-player")
+
+
+def test_the_last_of_many_changes_counts(page):
+    choose_example(page, "Ode to joy flute")
+    page.focus("#pnet-tempo input")
+    for _ in range(12):
+        page.keyboard.press("ArrowUp")
+    assert page.input_value("#pnet-tempo input") == "1.6"
+    notice(page, "62 notes from A4 to A5, 0:20")
+
+
+def test_a_change_while_the_player_holds_something_else_is_said(page):
+    choose_example(page, "Ode to joy flute")
+    perform(page)
+    wait_for_sound(page)
+    page.get_by_label("violin", exact=True).check()
+    page.wait_for_selector("#pnet-later:not([hidden])")
+    assert page.inner_text("#pnet-later").endswith("chosen before; press Perform to hear the violin.")
+    type_in(page, "semitones", "2")
+    page.get_by_label("flute", exact=True).check()
+    page.wait_for_function("document.querySelector('#pnet-later').innerText.endsWith('to hear the change.')")
+    type_in(page, "semitones", "0")
+    page.wait_for_selector("#pnet-later", state="hidden")
+
+
+def test_the_player_rounds_as_the_notice_does(page):
+    clocks = "import('/page/picture.js').then(({clock}) => [0.49, 0.5, 11.5, 12.5, 59.5, 65].map(clock))"
+    assert page.evaluate(clocks) == ["0:00", "0:01", "0:12", "0:13", "1:00", "1:05"]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_file_that_is_too_large_is_refused_in_the_pages_words(page, dropped):
+    choose_example(page, "Ode to joy flute")
+    notice(page, "62 notes")
+    if dropped:
+        page.evaluate(
+            """() => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(5100000)], "large.mid"));
+              const target = document.querySelector("#pnet-upload button");
+              target.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+            }"""
+        )
+    else:
+        upload(page, "large.mid", b"MThd" + b"\0" * 5_100_000)
+    assert "“large.mid” is larger than 5 MB" in notice(page, "Is it a recording?")
+    assert "exceed" not in page.inner_text("body") and page.is_hidden("#pnet-player")
+    assert page.is_disabled("#pnet-perform")
+    choose_example(page, "Ode to joy flute")
+    page.wait_for_selector("#pnet-perform:not([disabled])")
+
+
+def test_a_stop_before_any_sound_says_so(page):
+    choose_example(page, "Ode to joy flute")
+    page.wait_for_selector("#pnet-perform:not([disabled])")
+    # In one go, so that no sound comes between.
+    page.route("**/performances/*/live", lambda route: page.wait_for_timeout(3000))
+    page.click("#pnet-perform")
+    page.click("#pnet-stop")
+    assert page.inner_text("#pnet-status") == "Stopped before any sound."
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_stop_stops_and_what_was_made_can_be_heard(page, tmp_path):

@@ -82,7 +82,7 @@ def test_four_uploads_at_once_one_of_them_broken(people):
         content = b"MThd\0\0\0\6\0\1\0\1" if scores[name] is None else midi_of(*[scores[name][0]] * scores[name][1])
         upload(page, name, content)
     said = notice(pages["broken.mid"], "cannot be read")
-    assert said.startswith("“broken.mid” cannot be read: ") and "/" not in said and "--" not in said
+    assert said.startswith("“broken.mid” cannot be read as MIDI; ") and "/" not in said and "--" not in said
     playing = [name for name in scores if scores[name]]
     for name in playing:
         perform(pages[name])
@@ -143,6 +143,8 @@ def test_a_phone_needs_no_sideways_scrolling(people, tmp_path):
     upload(page, "x" * 300 + ".mid", midi_of(50, 60, 62, names=("V" * 200, "Cello"), programs=(40, 42)))
     notice(page, "The score has 2 parts")
     assert not page.evaluate(too_wide)
+    edges = "document.querySelectorAll('#pnet-part label, #pnet-part label span')"
+    assert max(page.evaluate(f"[...{edges}].map((e) => e.getBoundingClientRect().right)")) < 375
     screenshot(page, "phone_start", tmp_path, full_page=False)
     choose_example(page, "Ode to joy flute")
     perform(page)
@@ -153,6 +155,10 @@ def test_a_phone_needs_no_sideways_scrolling(people, tmp_path):
     page.locator("#pnet-player").scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#pnet-player').scrollIntoView()")
     screenshot(page, "phone", tmp_path, full_page=False)
+    play, clock = (page.locator(f"#pnet-{name}").bounding_box() for name in ("play", "clock"))
+    assert play["y"] < clock["y"] < play["y"] + play["height"]  # in one line
+    tempo, semitones = (page.locator(f"#pnet-{name}").bounding_box() for name in ("tempo", "semitones"))
+    assert semitones["y"] >= tempo["y"] + tempo["height"] - 1 and tempo["width"] == semitones["width"] > 300
     small = page.evaluate(
         "[...document.querySelectorAll('#pnet-player button, #pnet-perform')].filter((e) => e.offsetParent && "
         "e.getBoundingClientRect().height < 44).map((e) => e.id)"
@@ -180,8 +186,9 @@ def test_the_keyboard_alone_is_enough(people, tmp_path):
     notice(page, "notes from")
     press_until(page, "#pnet-voice input")
     press_until(page, "#pnet-tempo input")
-    press_until(page, "#pnet-semitones input[type=range]")
-    page.keyboard.press("ArrowRight")
+    press_until(page, "#pnet-semitones input")
+    page.keyboard.press("ArrowUp")
+    assert page.input_value("#pnet-semitones input") == "1"
     press_until(page, "#pnet-fits input")
     press_until(page, "#pnet-quality input")
     page.keyboard.press("ArrowLeft")

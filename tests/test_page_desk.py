@@ -160,9 +160,16 @@ def test_a_slow_tempo_may_make_it_too_long(desk, tmp_path):
     assert desk.show(choice, Wishes("violin"))["playable"]
     slow = Wishes("violin", 0, 0.5)
     shown = desk.show(choice, slow)
-    assert not shown["playable"] and shown["problems"][0].startswith("It would last 1:41; this page plays up to 1:00 minutes.")
-    with pytest.raises(InputError, match="Choose a faster tempo"):
+    assert not shown["playable"] and shown["problems"][0].startswith("It would last 1:41; this page plays up to 1 minute.")
+    with pytest.raises(InputError, match="Choose a tempo of 0.85 or more"):
         desk.begin(choice, slow)
+
+
+def test_why_a_score_was_refused_stands_in_the_log_in_one_line(desk, tmp_path, caplog):
+    (tmp_path / "x.abc").write_bytes(b"hello")
+    with pytest.raises(InputError, match="cannot be read as ABC"):
+        desk.choose(tmp_path / "x.abc", "x.abc")
+    assert ["music21" in line and "\n" not in line for line in caplog.messages] == [True]
 
 
 def test_no_note_left_is_said(desk, tmp_path):

@@ -1,11 +1,11 @@
 // The player: draws the score, fetches a performance while it is made, plays it, and ends with an audio element that holds it.
 
-import { Picture } from "./picture.js";
+import { clock, Picture } from "./picture.js";
 import { Sound } from "./sound.js";
 import { messagesOf } from "./stream.js";
 
 const $ = (id) => document.getElementById(`pnet-${id}`);
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+const NO_SOUND = "Stopped before any sound.";
 
 class Player {
   constructor() {
@@ -50,6 +50,7 @@ class Player {
     $("png").hidden = true;
     $("work").hidden = true;
     this.say("");
+    this.sayLater("");
     if (!piece) return;
     $("title").textContent = piece.title;
     $("picture").setAttribute("aria-label", `Piano roll and spectrogram: ${piece.summary}`);
@@ -59,6 +60,16 @@ class Player {
   // The same score in another way: what is heard already goes on until it is performed anew.
   propose(piece) {
     if (!this.performance && !this.sound.received) this.show(piece);
+    else if (!piece || JSON.stringify(piece) === JSON.stringify(this.piece)) this.sayLater("");
+    else {
+      const what = piece.voice === this.piece?.voice ? "the change" : `the ${piece.voice}`;
+      this.sayLater(`The player still has what was chosen before; press Perform to hear ${what}.`);
+    }
+  }
+
+  sayLater(words) {
+    $("later").textContent = words;
+    $("later").hidden = !words;
   }
 
   // A performance that was asked for: {url, name, piece}, or null where it was refused.
@@ -110,7 +121,7 @@ class Player {
       $("png").hidden = false;
     }
     if (told.type === "failed") this.end(mine, told.message, true);
-    if (told.type === "stopped") this.end(mine, "Stopped.", false);
+    if (told.type === "stopped") this.end(mine, this.sound.received ? "Stopped." : NO_SOUND, false);
   }
 
   finish(mine, told) {
@@ -135,8 +146,9 @@ class Player {
     if (!this.performance) return;
     const mine = this.performance;
     this.leave();
-    this.end(mine, "Stopped. What was performed so far can be heard.", false);
-    $("play").focus();
+    const heard = this.sound.received > 0;
+    this.end(mine, heard ? "Stopped. What was performed so far can be heard." : NO_SOUND, false);
+    if (heard) $("play").focus();
   }
 
   // Nobody listens any more: the server is told, and would notice by itself.
@@ -185,6 +197,21 @@ for (const event of ["pointerdown", "keydown"])
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("#pnet-perform")) performance.mark("pnet-asked");
 }, { capture: true });
+
+// A file that is too large is kept back before Gradio, which would speak of it in its own way, hears of it; the server says why.
+function keepBack(event, files) {
+  const most = Number(document.querySelector("[data-most-bytes]")?.dataset.mostBytes ?? Infinity);
+  const large = [...(files ?? [])].find((file) => file.size > most);
+  if (!large || !event.target.closest?.("#pnet-upload")) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (event.type === "change") event.target.value = "";
+  else event.target.dispatchEvent(new DragEvent("dragleave", { bubbles: true }));
+  window.pnetPage.tooLarge = large.name;
+  $("large").click();
+}
+document.addEventListener("change", (event) => keepBack(event, event.target.files), { capture: true });
+document.addEventListener("drop", (event) => keepBack(event, event.dataTransfer?.files), { capture: true });
 
 window.pnetPage = {
   show: async (piece) => (await ready).show(piece),

@@ -15,7 +15,12 @@ const LIGHT = "#d9dee3";
 const SHADES = ["#0b0a1e", "#2a1758", "#5c1a72", "#8f2a6f", "#c33f5e", "#ea6650", "#fb9f6b", "#fdd7a0", "#fcfdd0"];
 
 const pitchName = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`;
+
+// As `page_words.clock`: 1:05 for 65 seconds, halves go up.
+export function clock(seconds) {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
 
 export class Picture {
   constructor(canvas) {
@@ -174,7 +179,10 @@ export class Picture {
     pen.fillStyle = GREY;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    pen.fillText("The spectrogram appears here while it is performed.", LEFT + this.view.width / 2, top + height / 2);
+    let lines = ["The spectrogram appears here while it is performed."];
+    if (pen.measureText(lines[0]).width > this.view.width - 12) lines = ["The spectrogram appears here", "while it is performed."];
+    const first = top + height / 2 - (lines.length - 1) * 8;
+    lines.forEach((line, k) => pen.fillText(line, LEFT + this.view.width / 2, first + 16 * k));
   }
 
   nameFrequencies(pen, top, height) {
