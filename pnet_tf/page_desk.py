@@ -144,7 +144,7 @@ class Desk:
         """Whoever sends a path by hand gets nothing but uploads and examples."""
         is_ours = path.resolve().is_relative_to(self._uploads) or path in self.examples().values()
         if not is_ours or not path.is_file():
-            raise InputError(page_words.refusal("the file was not uploaded", path, name))
+            raise InputError(page_words.not_given(name))
 
     def choose_part(self, choice: Choice, number: int, who: str | None = None) -> Choice:
         """Another part of a score, by its number from 1, for the session `who`.

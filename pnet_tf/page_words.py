@@ -91,6 +91,11 @@ def wrong_wish(tempo: object, semitones: object) -> str:
     return ""
 
 
+def not_given(name: str) -> str:
+    """What is said of a score that was not uploaded: Gradio may have cleared it away, or somebody made the request by hand."""
+    return f"“{display_name(name)}” has not arrived here. Give it again."
+
+
 def too_large(name: str, max_upload_mb: float) -> str:
     """Why a file of too many bytes is refused."""
     return f"“{display_name(name)}” is larger than {max_upload_mb:g} MB, the most that this page takes. Is it a recording?"

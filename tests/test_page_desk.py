@@ -124,7 +124,7 @@ def test_a_path_that_was_not_uploaded_is_not_read(desk, tmp_path):
     taken = [mine, pathlib.Path("/etc/passwd"), pathlib.Path("/dev/zero")]
     taken += [tmp_path / "uploads" / name for name in ("link.csv", "pipe.mid", "none.mid", "../scores", ".")]
     for path in taken:
-        with pytest.raises(InputError, match="^“x.mid” cannot be read: the file was not uploaded"):
+        with pytest.raises(InputError, match="^“x.mid” has not arrived here. Give it again."):
             desk.choose(path, "x.mid")
     assert list((tmp_path / "scores").iterdir()) == [mine.parent]
 
@@ -166,9 +166,10 @@ def test_a_slow_tempo_may_make_it_too_long(desk, tmp_path):
 
 
 def test_why_a_score_was_refused_stands_in_the_log_in_one_line(desk, tmp_path, caplog):
-    (tmp_path / "x.abc").write_bytes(b"hello")
+    path = tmp_path / "uploads" / "x.abc"
+    path.write_bytes(b"hello")
     with pytest.raises(InputError, match="cannot be read as ABC"):
-        desk.choose(tmp_path / "x.abc", "x.abc")
+        desk.choose(path, "x.abc")
     assert ["music21" in line and "\n" not in line for line in caplog.messages] == [True]
 
 
