@@ -32,12 +32,13 @@ METHODS = {"load_model", "enable_unsafe_deserialization", "read_pickle", "allow_
 # A worker imports what its own parent names, once it is tied to it; no name comes from a file.
 MAY_CALL = {"lanes": {"import_module"}}
 NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "urllib3", "httpx", "aiohttp", "pooch", "grpc"}
-# download asks for what it is told to, and the client its server; the page listens. The others: the name of this
+# download asks for what it is told to, and the client its server; the page listens. The others: names of this
 # machine; quoting in a page; what a Beam runner raises.
 MAY_NAME = {
     "download": {"urllib", "http", "ssl"},
     "serving_client": {"grpc", "http", "urllib"},
     "serve_command": {"socket"},
+    "page_guard": {"urllib"},
     "summaries": {"socket"},
     "evaluation_page": {"urllib"},
     "preparation_beam": {"grpc"},

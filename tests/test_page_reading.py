@@ -96,6 +96,7 @@ def asked(reader, path, who=None):
     return thread, told
 
 
+@pytest.mark.slow
 def test_slow_scores_hold_up_no_quick_one(monkeypatch, tmp_path):
     monkeypatch.setattr(page_reading, "_read", _slow_if_large)
     reader = forking(monkeypatch, most_sec=3)
