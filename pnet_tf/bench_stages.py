@@ -1,7 +1,6 @@
 """What `bench` measures of preparation, input and performing."""
 
 import dataclasses
-import os
 import pathlib
 import platform
 import statistics
@@ -20,6 +19,7 @@ from pnet_tf import bench_made_up, bench_step, dataset, export, preparer, render
 from pnet_tf.bench_timing import Figure, seconds_of, take_turns
 from pnet_tf.checkpoint import save_weights, weights_of
 from pnet_tf.model_config import ModelConfig
+from pnet_tf.processors import n_processors
 from pnet_tf.run_folder import Run
 from pnet_tf.score import Score, read_score
 from pnet_tf.spec import FeatureSpec
@@ -33,7 +33,7 @@ def machine() -> dict[str, str | int]:
     names = [line.split(":")[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     return {
         "cpu": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": n_processors(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from pnet_tf import mastering
+from pnet_tf.errors import UsageError
 from pnet_tf.score import Note, Score, score_from_notes
 
 if TYPE_CHECKING:
@@ -46,10 +47,14 @@ class Voices:
 
         Raises:
           InputError: one is no voice.
+          UsageError: two have one name.
         """
         from pnet_tf import voice_folder
 
-        self._folders = {pathlib.Path(name).name: voice_folder.find_voice(name) for name in names or voice_folder.shipped()}
+        folders = [voice_folder.find_voice(name) for name in names or voice_folder.shipped()]
+        self._folders = {folder.resolve().name: folder for folder in folders}
+        if len(self._folders) < len(folders):
+            raise UsageError("--voice: two of the voices are called the same; rename a folder")
         self._lock = threading.Lock()
         self._opened: dict[str, Any] = {}
 
@@ -139,16 +144,6 @@ def _open(folder: pathlib.Path) -> Any:
 
 def _draw(score: Score, voice: Any, written: "Written", total_sec: float, path: pathlib.Path, title: str) -> None:
     """As `perform --plot` draws it."""
-    from pnet_tf import picture
+    from pnet_tf import performer
 
-    beginning = written.beginning
-    picture.draw_performance(
-        path,
-        score=score,
-        roll=beginning.pianoroll,
-        log_power=beginning.log_power,
-        waveform=beginning.waveform * 10 ** (written.mastered.gain_db / 20),
-        spec=voice.spec,
-        title=title,
-        total_sec=total_sec,
-    )
+    performer.draw_written(path, written, score=score, voice=voice, total_sec=total_sec, title=title)

@@ -99,17 +99,29 @@ def perform_task(task: Task, score: Score, voice: Voice, settings: Settings) -> 
         )
     logging.info("%s: %.1f s of %s, %s", task.out, seconds, voice.instrument, _loudness(written.mastered.lufs))
     if task.plot is not None:
-        picture.draw_performance(
-            task.plot,
-            score=moved,
-            roll=written.beginning.pianoroll,
-            log_power=written.beginning.log_power,
-            waveform=written.beginning.waveform * 10 ** (written.mastered.gain_db / 20),
-            spec=voice.spec,
-            title=f"{moved.name}, {voice.instrument}",
-            total_sec=seconds,
-        )
+        title = f"{moved.name}, {voice.instrument}"
+        draw_written(task.plot, written, score=moved, voice=voice, total_sec=seconds, title=title)
         logging.info("%s: its picture", task.plot)
+
+
+def draw_written(
+    path: pathlib.Path, written: perform_sound.Written, *, score: Score, voice: Voice, total_sec: float, title: str
+) -> None:
+    """The picture of a performance whose beginning was kept, at the level of its file.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    picture.draw_performance(
+        path,
+        score=score,
+        roll=written.beginning.pianoroll,
+        log_power=written.beginning.log_power,
+        waveform=written.beginning.waveform * 10 ** (written.mastered.gain_db / 20),
+        spec=voice.spec,
+        title=title,
+        total_sec=total_sec,
+    )
 
 
 def _loudness(lufs: float | None) -> str:

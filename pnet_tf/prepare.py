@@ -11,7 +11,6 @@ Source and out may be URLs (gs://, s3://, hdfs://), and --runner prepares on a c
 import contextlib
 import errno
 import math
-import os
 import sys
 
 from absl import flags as absl_flags
@@ -19,6 +18,7 @@ from absl import logging
 
 from pnet_tf import command, corpus, limits
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.processors import n_processors
 from pnet_tf.remote import RemoteError, path_of
 from pnet_tf.spec import FeatureSpec
 
@@ -158,7 +158,7 @@ def _prepare(flags: absl_flags.FlagValues, instrument: str, runner: str | None, 
         source=source,
         folder=path_of(flags.out),
         spec=FeatureSpec(target_gain=flags.target_gain),
-        n_workers=len(os.sched_getaffinity(0)) if flags.workers is None else flags.workers,
+        n_workers=n_processors() if flags.workers is None else flags.workers,
         max_bad_labels=flags.max_bad_labels,
         validation_share=flags.validation_share,
         window_frames=flags.window_frames,

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "shard_set": {"errors", "spec", "remote", "records", "files"},
     "splits": {"errors", "spec", "shard_set"},
     "lanes": {"errors"},
-    "prepar*": SCORE | CORPUS | SHARDS | {"audio_file", "alignment", "roll", "stft", "lanes", "prepar*", "command"},
+    "prepar*": SCORE | CORPUS | SHARDS | {"audio_file", "alignment", "roll", "stft", "lanes", "prepar*", "command", "processors"},
     "inspect_shards": {"errors", "spec", "remote", "command"} | SHARDS,
     "augmentation": {"spec"},
     "dataset": {"errors", "spec", "augmentation"} | SHARDS,
@@ -121,7 +121,7 @@ MAY_IMPORT = {
     "page_guard": set(),
     "page_routes": {"page_guard", "page_live", "page_session", "page_words"},
     "page_voices": SCORE
-    | {"mastering", "perform_fit", "perform_sound", "picture", "render", "runtimes", "voice", "voice_folder"},
+    | {"mastering", "perform_fit", "perform_sound", "performer", "render", "runtimes", "voice", "voice_folder"},
     "page*": SCORE | {"page_*", "example_scores"},
     "serve_command": {"errors", "command", "page", "page_*"},
     "bench": {"errors", "command", "files", "bench_*"},

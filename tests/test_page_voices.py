@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from pnet_tf import page_voices, render, savedmodel
-from pnet_tf.errors import InputError
+from pnet_tf.errors import InputError, UsageError
 from pnet_tf.page_voices import Voices
 from pnet_tf.render import Performance
 from pnet_tf.score import Note, score_from_notes
@@ -37,6 +37,14 @@ def opened(monkeypatch):
     monkeypatch.setattr(page_voices, "_open", open_one)
     monkeypatch.setattr(render.Piece, "blocks", blocks_of_a_tone)
     return found
+
+
+def test_two_voices_of_one_name_are_refused(tmp_path):
+    for name in ("one/viola", "two/viola"):
+        (tmp_path / name).mkdir(parents=True)
+    assert Voices([str(tmp_path / "one" / "viola")]).names == ("viola",)
+    with pytest.raises(UsageError, match="two of the voices are called the same"):
+        Voices([str(tmp_path / "one" / "viola"), str(tmp_path / "two" / "viola")])
 
 
 def test_the_shipped_voices_are_offered_without_being_opened(opened):
