@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 TITLE = "Hear a score"
 # Of a tab: the copy of its score goes some time after it was closed.
 _KEPT_SEC = 3600
-# More than wait for a place to be read in, so that who would be sent away need not wait for that.
-_AT_ONCE = 24
 _TEMPO = f"Tempo, {page_words.SLOWEST:g} to {page_words.FASTEST:g} (1 is as written, 2 twice as fast)"
 _TRANSPOSITION = f"Transposition in semitones, −{page_words.MOST_SEMITONES} to {page_words.MOST_SEMITONES}"
 # In the time that a good one takes; docs/page.md holds what was measured.
@@ -65,7 +63,6 @@ def build(desk: Desk) -> "gradio.Blocks":
         gr.HTML(_intro(desk), elem_id="pnet-intro")
         controls = _lay_out(gr, desk)
         _connect(gr, controls, desk)
-    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=4 * _AT_ONCE, api_open=False)
     # As `launch` does and mounting does not: before it, Gradio takes any path on this machine for an upload.
     blocks.has_launched = True
     return blocks
@@ -131,7 +128,10 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
     c = controls
     wishes = [c.voice, c.tempo, c.semitones, c.fits, c.quality]
     shown = [c.notice, c.perform, c.piece]
-    hidden = {"show_progress": "hidden", "api_visibility": "private"}
+    # Not by Gradio's queue, which now and then loses an event that comes while it closes its stream of answers after the one
+    # before, as a click right after a field was left does. How much is read at a time is `page_reading`'s to bound.
+    direct = {"queue": False, "api_visibility": "private"}
+    hidden = {**direct, "show_progress": "hidden"}
 
     def take(request: gr.Request, path: str | None, choice: Choice | None, *wished: Any) -> list[Any]:
         """A score was given."""
@@ -162,7 +162,7 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
 
     # The place for a file is empty again once the file is read: the notice names it, and the next may come.
     taken = [c.upload, c.choice, c.part, c.voice, *shown]
-    reading = {**hidden, "show_progress": "minimal"}
+    reading = {**direct, "show_progress": "minimal"}
     # One event for all of them, so that answers come in turn; of many changes the last counts.
     changes = [event for wish in wishes[:4] for event in (wish.input, *_left(wish))]
     changed = gr.on(changes, show, [c.choice, *wishes], shown, trigger_mode="always_last", **hidden)
@@ -174,9 +174,9 @@ def _connect(gr: Any, controls: Controls, desk: Desk) -> None:
         (changed, _PROPOSE),
     ]
     for event, script in events:
-        event.then(None, [c.piece], None, js=script, api_visibility="private")
+        event.then(None, [c.piece], None, js=script, **direct)
     begun = c.perform.click(begin, [c.choice, *wishes], [c.performance, c.notice], trigger_mode="once", **hidden)
-    begun.then(None, [c.performance], None, js=_LISTEN, api_visibility="private")
+    begun.then(None, [c.performance], None, js=_LISTEN, **direct)
 
 
 def _left(control: Any) -> list[Any]:

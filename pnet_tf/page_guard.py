@@ -24,7 +24,7 @@ _HEADERS = [
 ]
 # What Gradio's form needs of Gradio's interface; the rest serves, copies and fetches files for whoever asks.
 _INTERFACE = re.compile(
-    r"/gradio_api/(upload|upload_progress|queue/join|queue/data|heartbeat/[^/]+|startup-events|app_id|theme\.css|info|cancel|reset)/?"
+    r"/gradio_api/(upload|upload_progress|run/predict|heartbeat/[^/]+|startup-events|app_id|theme\.css|info)/?"
 )
 _UPLOAD = "/gradio_api/upload"
 # Of a form around one file, and of whatever else is posted.

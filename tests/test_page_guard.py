@@ -73,16 +73,19 @@ def test_only_names_of_its_own_are_answered(hosts, yes, no, tmp_path):
 )
 def test_a_page_from_elsewhere_cannot_post(origin, status, tmp_path):
     hosts = Hosts("127.0.0.1", "127.0.0.1", ("play.example",))
-    for path in ("/gradio_api/queue/join", "/performances/x/stop"):
+    for path in ("/gradio_api/run/predict", "/performances/x/stop"):
         assert ask(tmp_path, path, method="POST", hosts=hosts, origin=origin)[0] == status
     assert ask(tmp_path, origin=origin)[0] == 200
 
 
 def test_of_gradios_interface_only_what_the_form_needs_is_there(tmp_path):
-    refused = ("file=/etc/passwd", "file/etc/passwd", "proxy=http://a", "openapi.json", "call/x", "stream/x", "deep_link", "")
+    refused = (
+        "queue/join", "queue/data", "cancel", "run/x", "file=/etc/passwd", "file/etc/passwd", "proxy=http://a",
+        "openapi.json", "call/x", "stream/x", "deep_link", "",
+    )
     for path in refused:
         assert ask(tmp_path, f"/gradio_api/{path}")[0] == 404, path
-    for path in ("queue/data", "heartbeat/abc", "upload_progress", "startup-events"):
+    for path in ("run/predict", "heartbeat/abc", "upload_progress", "startup-events"):
         assert ask(tmp_path, f"/gradio_api/{path}")[0] == 200, path
     assert ask(tmp_path, kind="websocket")[0] is None
 
@@ -92,7 +95,7 @@ def test_what_is_posted_is_bounded(tmp_path):
         return ask(tmp_path, path, method="POST", **headers)[0]
 
     assert [post("/gradio_api/upload", content_length=str(n)) for n in (66_000, 67_000)] == [200, 413]
-    assert [post("/gradio_api/queue/join", content_length=str(n)) for n in (65_000, 66_000)] == [200, 413]
+    assert [post("/gradio_api/run/predict", content_length=str(n)) for n in (65_000, 66_000)] == [200, 413]
     assert post("/gradio_api/upload", transfer_encoding="chunked") == 411
 
 
