@@ -44,7 +44,7 @@ def can_learn_anew(probe: Probe) -> bool:
     cluster = open_cluster("one")
     try:
         learner = build_learner(probe.settings, probe.spec, cluster)
-        example_loss = loss.make_loss(probe.settings.loss, variance_weight=probe.settings.variance_weight)
+        example_loss = loss.make_loss(probe.settings.loss, **probe.settings.loss_weights)
         step = train_step.make_train_step(
             learner.model, learner.optimizer, example_loss, _options(probe), strategy=cluster.strategy, averaged=learner.averaged
         )
@@ -56,7 +56,7 @@ def can_learn_anew(probe: Probe) -> bool:
 
 def can_learn(probe: Probe, learner: Learner) -> bool:
     """Whether this process can compute the gradients of so many windows on its first device."""
-    example_loss = loss.make_loss(probe.settings.loss, variance_weight=probe.settings.variance_weight)
+    example_loss = loss.make_loss(probe.settings.loss, **probe.settings.loss_weights)
     gradients = train_step.make_gradients(learner.model, learner.optimizer, example_loss, _options(probe))
     try:
         tf.function(gradients, autograph=False)(_batch_of_zeros(probe))[0].numpy()

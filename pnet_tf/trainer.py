@@ -66,7 +66,7 @@ class Trainer:
         self._options = train_step.StepOptions(
             settings.batch_size, clip_norm=settings.clip_norm, ema_decay=settings.ema_decay, jit=settings.jit
         )
-        self._example_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
+        self._example_loss = loss.make_loss(settings.loss, **settings.loss_weights)
         self.train_step = train_step.make_train_step(
             self.learner.model,
             self.learner.optimizer,

@@ -55,6 +55,29 @@ def test_weights_of_losses_add_up_and_none_leaves_the_loss_as_it_is():
     np.testing.assert_allclose(both, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "power"), [("mse", 2), ("mae", 1)])
+def test_loud_bins_weigh_more_by_hand(name, power):
+    """By what is drawn there: nothing below 0, and no more above 12."""
+    target = np.array([[[1.0, 2.0, 3.0, 4.0]]], np.float32)
+    drawn = np.array([[[-3.0, 0.0, 5.0, 20.0]]], np.float32)
+    weights = np.array([1, 1, 1 + 2, 1 + 2 * 2.4**2])
+    expected = (weights * np.array([4, 2, 2, 16]) ** power).sum() / weights.sum()
+    found = loss.make_loss(name, loud_weight=2.0)(tf.constant(target), tf.constant(drawn))
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    both = loss.make_loss(name, loud_weight=2.0, variance_weight=3.0)(tf.constant(target), tf.constant(drawn))
+    np.testing.assert_allclose(both, found + 3 * loss.variance_error(target, tf.constant(drawn)), rtol=1e-6)
+
+
+def test_with_loud_weights_the_mean_of_the_targets_is_still_the_best_prediction():
+    """Of two targets for one drawing the gradient vanishes at their mean, bin by bin, whatever the weights."""
+    targets = tf.constant(np.random.default_rng(0).uniform(0, 12, (2, 3, 5)), tf.float32)
+    drawn = tf.repeat(tf.reduce_mean(targets, axis=0, keepdims=True), 2, axis=0)
+    with tf.GradientTape() as tape:
+        tape.watch(drawn)
+        error = tf.reduce_sum(loss.make_loss("mse", loud_weight=4.0)(targets, drawn))
+    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(error, drawn), axis=0), 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("example_loss", loss.LOSSES.values(), ids=loss.LOSSES)
 @pytest.mark.parametrize("sizes", [(5,), (2, 3), (4, 1), (1, 1, 1, 1, 1)])
 def test_the_mean_over_examples_does_not_depend_on_the_split_into_batches(example_loss, sizes):

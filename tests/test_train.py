@@ -102,6 +102,7 @@ def test_an_unknown_flag_in_a_flag_file_is_wrong_usage(tmp_path, capsys):
         (["--keep=0"], "--keep"),
         (["--init_from="], "--init_from= names nothing"),
         (["--variance_weight=nan"], "--variance_weight=nan: expected a number"),
+        (["--loud_weight=inf"], "--loud_weight=inf: expected a number"),
         (["--pitch_shift=13"], "--pitch_shift"),
         (["--norm=batch"], "--norm"),
         (["--max_channels=0"], "--max_channels"),
