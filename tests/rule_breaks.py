@@ -70,8 +70,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     ),
     "rolls of two halves, joined, equal the roll of the whole": (
         _break("roll", "offsets = (end >= 0) &", "offsets = (end > 0) &", "roll::halves_join_to_the_whole"),
-        _break("roll", "pianoroll[max(start[index], 0) :", "pianoroll[max(start[index], 1) :",
-               "roll::halves_join_to_the_whole"),
+        _break("roll", "pianoroll[max(start[index], 0) :", "pianoroll[max(start[index], 1) :", "roll::halves_join_to_the_whole"),
     ),
     "the frame rate is exact and rational": (
         _break("spec", "return Fraction(self.sample_rate_hz, self.hop_samples)",
@@ -83,8 +82,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the target is log1p((target_gain * |STFT|) ** 2)": (
         _break("stft", _TARGET, "tf.math.log1p(power * spec.target_gain)", "stft::log_power_is_the_target_of_the_spec"),
         _break("stft", _TARGET, "tf.math.log1p(power)", "stft::log_power_is_the_target_of_the_spec"),
-        _break("stft", _TARGET, "tf.math.log1p(tf.sqrt(power) * spec.target_gain)",
-               "stft::log_power_is_the_target_of_the_spec"),
+        _break("stft", _TARGET, "tf.math.log1p(tf.sqrt(power) * spec.target_gain)", "stft::log_power_is_the_target_of_the_spec"),
     ),
     "its inverse is sqrt(expm1(.)) / target_gain": (
         _break("stft", _INVERSE, "tf.math.expm1(bounded) / spec.target_gain", "stft::magnitude_undoes_log_power"),
@@ -149,10 +147,8 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the order of windows is a pure function of seed and step": (
         _break("dataset", "SeedSequence([seed, epoch])", "SeedSequence()",
                "dataset::an_epoch_is_a_pure_function_and_keeps_inside_its_ranges"),
-        _break("dataset", "SeedSequence([seed, epoch])", "SeedSequence([epoch])",
-               "dataset::seeds_and_epochs_give_other_windows"),
-        _break("dataset", ".skip(skipped_rows)", "",
-               "dataset::step_k_is_the_same_batch_whether_the_training_ran_or_went_on"),
+        _break("dataset", "SeedSequence([seed, epoch])", "SeedSequence([epoch])", "dataset::seeds_and_epochs_give_other_windows"),
+        _break("dataset", ".skip(skipped_rows)", "", "dataset::step_k_is_the_same_batch_whether_the_training_ran_or_went_on"),
         _break("dataset", "tf.data.Dataset.range(first_epoch,", "tf.data.Dataset.range(0,",
                "dataset::step_k_is_the_same_batch_whether_the_training_ran_or_went_on"),
     ),
@@ -187,6 +183,10 @@ RULES: dict[str, tuple[Break, ...]] = {
                "augmentation::what_leaves_the_roll_does_not_come_in_on_the_other_side"),
         _break("dataset", "are_moved=bool(pitch_shift)", "are_moved=False",
                "dataset::moved_windows_are_the_planned_ones_moved_as_far_as_was_drawn"),
+    ),
+    "with loud weights the best prediction is still the mean": (
+        _break("loss", "tf.stop_gradient(prediction), 0.0", "target, 0.0",
+               "loss::with_loud_weights_the_mean_of_the_targets_is_still_the_best_prediction"),
     ),
     "the variance weight asks each bin to move as far as in the recording": (
         _break("loss", "tf.math.reduce_variance(x, axis=1)", "tf.math.reduce_variance(x, axis=2)",
@@ -310,8 +310,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "hiss is gated where nothing sounds, and notes are left as they are": (
         _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = -0.1, 0.0",
                "hiss_gate::what_is_silent_but_for_small_errors_becomes_silence"),
-        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0",
-               "hiss_gate::notes_are_left_as_they_are"),
+        _break("light_gate", "FLOOR, FULL = 0.1, 0.4", "FLOOR, FULL = 0.1, 4.0", "hiss_gate::notes_are_left_as_they_are"),
         _break("hiss_gate", "closing = 1 - (since", "closing = 2 - 0 * (since",
                "hiss_gate::a_rest_fades_out_and_the_next_note_finds_the_gate_open"),
         _break("render", "gain[None, frames], **levels)", "gain[None, frames], ceiling=levels['ceiling'])",
