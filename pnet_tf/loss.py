@@ -59,8 +59,9 @@ def loud_error(target: tf.Tensor, prediction: tf.Tensor, *, name: str, loud_weig
     """A loss of `LOSSES` in which bins that are drawn loud weigh more: `1 + loud_weight * (log power / 5)^2` each.
 
     Of a thousand bins some dozens are partials, which is what one hears; the others make most of a mean. It is the prediction
-    that weighs, not the target, and it passes no gradient on: so the best prediction is the same mean as without weights, where a
-    weight by the target would have it drawn too loud.
+    that weighs, not the target, and it passes no gradient on: the gradient vanishes at the same prediction as without weights,
+    the mean of the targets for `mse`; a weight by the target would have it drawn too loud. The value itself, lower where bins in
+    doubt are drawn quiet, is for learning alone.
 
     Args:
       target: float32 [batch, frames, bins], log power.

@@ -66,15 +66,16 @@ class Trainer:
         self._options = train_step.StepOptions(
             settings.batch_size, clip_norm=settings.clip_norm, ema_decay=settings.ema_decay, jit=settings.jit
         )
-        self._example_loss = loss.make_loss(settings.loss, **settings.loss_weights)
         self.train_step = train_step.make_train_step(
             self.learner.model,
             self.learner.optimizer,
-            self._example_loss,
+            loss.make_loss(settings.loss, **settings.loss_weights),
             self._options,
             strategy=self.cluster.strategy,
             averaged=self.learner.averaged,
         )
+        # Without the loud weight: with it the value would fall where bins in doubt are drawn quiet.
+        self._example_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
         self.validation = Validation(
             shards,
             self.learner.for_use,

@@ -118,6 +118,18 @@ def test_the_loss_falls_and_its_best_weights_are_kept(settings, real_network):
     assert value == pytest.approx(min(found.values()), rel=1e-4)
 
 
+def test_loud_weights_learn_and_do_not_validate(settings):
+    """The same network has the same validation loss with them, and learns from another."""
+    plain, loud = (build(dataclasses.replace(settings, run_dir=settings.run_dir / str(w), loud_weight=w)) for w in (0.0, 4.0))
+    for ours in (plain, loud):
+        bias = ours.learner.model.get_layer("bins").bias
+        bias.assign(np.linspace(0, 9, *bias.shape))
+    assert loud.validation.loss() == pytest.approx(plain.validation.loss(), rel=1e-6)
+    batch = next(iter(dataset.fixed_windows(open_shard_set(settings.data), plain.validation.plan, batch_size=2)))
+    losses = [float(ours.train_step(batch, tf.constant(0.0))[0]) for ours in (plain, loud)]
+    assert abs(losses[0] - losses[1]) > 1e-3 * losses[0]
+
+
 def test_best_weights_schedule_and_checkpoint_follow_the_validations(settings, monkeypatch):
     """Validation losses 3, 1, 2, 2: the best weights are the second's, the rate falls at the fourth."""
     settings = dataclasses.replace(settings, steps=8, plateau_patience=1, plateau_factor=0.5)
