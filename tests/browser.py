@@ -22,9 +22,11 @@ FIGURES = os.environ.get("PAGE_FIGURES")
 READY_SEC = 240
 _COLOURS = 96
 
-# In front of the command: what its Python asks of other machines is written down, and refused.
+# In front of the command: what its Python asks of other machines is written down, and refused. Ctrl-C is listened to, also where the
+# tests run in the background of a shell, which has its jobs ignore it.
 _WATCHED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def watch(event, arguments, log=open(sys.argv.pop(1), "a", buffering=1)):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
         address = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
