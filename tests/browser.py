@@ -22,8 +22,8 @@ FIGURES = os.environ.get("PAGE_FIGURES")
 READY_SEC = 240
 _COLOURS = 96
 
-# In front of the command: what its Python asks of other machines is written down, and refused. Ctrl-C is listened to, also where the
-# tests run in the background of a shell, which has its jobs ignore it.
+# In front of the command: what its Python asks of other machines is written down, and refused. Ctrl-C is listened to, also where
+# the tests run in the background of a shell, which has its jobs ignore it.
 _WATCHED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -142,9 +142,14 @@ def upload(page, name: str, content: bytes, kind: str = "audio/midi") -> None:
 
 
 def notice(page, text: str) -> str:
-    """The notice, once it holds some words."""
-    page.wait_for_function("text => document.querySelector('#pnet-notice-box').innerText.includes(text)", arg=text)
-    return page.inner_text("#pnet-notice-box")
+    """The notice, once it holds some words; without the seconds that Gradio counts beside it."""
+    return page.wait_for_function(
+        """text => {
+          const said = document.querySelector("#pnet-notice-box .pnet-notice")?.innerText ?? "";
+          return said.includes(text) && said;
+        }""",
+        arg=text,
+    ).json_value()
 
 
 def perform(page) -> None:
