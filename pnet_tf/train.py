@@ -137,8 +137,8 @@ def main(flags: absl_flags.FlagValues) -> None:
 
 def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     bands = _whole_numbers(flags, "bands", "2,4,8,16")
-    numbers = ["learning_rate", "variance_weight", "loud_weight", "plateau_factor", "clip_norm", "ema_decay"]
-    for name in (*numbers, "checkpoint_minutes"):
+    weights = ("variance_weight", "loud_weight")
+    for name in (*weights, "learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
     if flags.init_from == "":

@@ -75,11 +75,11 @@ class Trainer:
             averaged=self.learner.averaged,
         )
         # Without the loud weight: with it the value would fall where bins in doubt are drawn quiet.
-        self._example_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
+        self._validated_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
         self.validation = Validation(
             shards,
             self.learner.for_use,
-            self._example_loss,
+            self._validated_loss,
             window_frames=settings.window_frames,
             batch_size=settings.batch_size,
             cluster=self.cluster,
@@ -364,7 +364,7 @@ class Trainer:
         self.summaries.describe_run(
             flag_text=flag_text, spec=self.shards.spec, config_json=config_json, versions=made_with()
         )
-        if self.validation.plan.epoch_windows and self._example_loss is loss.squared_error:
+        if self.validation.plan.epoch_windows and self._validated_loss is loss.squared_error:
             value = self.validation.mean_spectrum_loss(self.plan)
             self._say("validation loss of the mean spectrum per note: %.4f", value)
             self.summaries.curves({"loss/mean_spectrum_per_note": value}, step=step)
