@@ -143,9 +143,12 @@ class BandConv(layers.Layer):
         return {**super().get_config(), "n_bands": self.n_bands, "kernel_initializer": self.kernel_initializer}
 
 
-def convolve(x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_FRAMES) -> Any:
+def convolve(
+    x: Any, n_channels: int, *, name: str, kernel_frames: int = KERNEL_FRAMES, initializer: str | None = None
+) -> Any:
     """A convolution over time: [batch, frames, any] -> [batch, frames, n_channels]."""
-    return layers.Conv1D(n_channels, kernel_frames, name=name, **_convolution("instance"))(x)
+    chosen = {} if initializer is None else {"kernel_initializer": initializer}
+    return layers.Conv1D(n_channels, kernel_frames, name=name, **_convolution("instance") | chosen)(x)
 
 
 def _convolution(norm: str) -> dict[str, Any]:

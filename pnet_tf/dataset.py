@@ -165,8 +165,9 @@ def training_windows(
       pitch_shift: semitones that windows are moved by at most, as `augmentation.draw_semitones` says.
 
     Returns:
-      Dicts of `pianoroll` and `onset_offset`, float32 [batch, window_frames, n_pitches], and `log_power`, float32
-      [batch, window_frames, bins], with `batch = share.replica_batch_size(batch_size)`.
+      Dicts of `pianoroll` and `onset_offset`, float32 [batch, window_frames, n_pitches], `log_power`, float32
+      [batch, window_frames, bins], and `recording`, int32 [batch], its place in `Manifest.trained_names`, with
+      `batch = share.replica_batch_size(batch_size)`.
     """
     first_epoch, skipped_rows = divmod(first_step * batch_size, plan.epoch_windows)
 
@@ -240,6 +241,8 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan, *, are_move
     entries = shards.manifest.recordings
     paths = tf.constant([str(shards.folder / entry.shard) for entry in entries])
     byte_offsets = tf.constant(np.concatenate([entry.byte_offsets for entry in entries]), tf.int64)
+    trained = shards.manifest.trained_names()
+    places = tf.constant([trained.index(entry.name) if entry.name in trained else len(trained) for entry in entries])
     first_chunk = tf.constant(np.cumsum([0, *(len(entry.byte_offsets) for entry in entries[:-1])]), tf.int64)
     n_chunks = -(-(plan.window_frames - 1) // chunk_frames) + 1
 
@@ -253,7 +256,8 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan, *, are_move
             chunks, shards.spec, first_frame=first_frame - chunk * chunk_frames, n_frames=plan.window_frames
         )
         window = {name: tf.cast(value, tf.float32) for name, value in window.items()}
-        return augmentation.move_pitch(window, row[2], shards.spec) if are_moved else window
+        window = augmentation.move_pitch(window, row[2], shards.spec) if are_moved else window
+        return {**window, "recording": places[recording]}
 
     return rows.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

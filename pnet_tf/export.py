@@ -98,12 +98,13 @@ def _with_fixed_settings(
     return tf.function(sound, autograph=False)
 
 
-def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
     """Writes trained weights as a SavedModel that loads without this package.
 
     Args:
       source: a run folder whose training has had a validation, a voice folder, or the name of a shipped voice.
       out: the SavedModel; must not exist, or be an empty folder.
+      sounds_like: as for `Trained.for_use`.
 
     Returns:
       `out`.
@@ -111,16 +112,17 @@ def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.
     Raises:
       InputError: the source cannot be read, or `out` is taken.
     """
-    _write_savedmodel(source, out)
+    _write_savedmodel(source, out, sounds_like)
     return out
 
 
-def export_served(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+def export_served(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
     """Writes trained weights as TensorFlow Serving wants them: with the signature `sound`, and requests to warm up with.
 
     Args:
       source: as for `export_savedmodel`.
       out: the folder of all versions; one with the next number is made in it, 1 at first.
+      sounds_like: as for `Trained.for_use`.
 
     Returns:
       The folder of the new version.
@@ -129,12 +131,14 @@ def export_served(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path
       InputError: the source cannot be read, or no version can be made in `out`.
     """
     version = out / str(max(voice_folder.versions(out), default=0) + 1)
-    _write_savedmodel(source, version, for_servers=True)
+    _write_savedmodel(source, version, sounds_like, for_servers=True)
     return version
 
 
-def _write_savedmodel(source: str | pathlib.Path, out: pathlib.Path, *, for_servers: bool = False) -> None:
-    trained, model = _open_for(source, out)
+def _write_savedmodel(
+    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], *, for_servers: bool = False
+) -> None:
+    trained, model = _open_for(source, out, sounds_like)
     with _appearing_whole(out) as (partial, scratch):
         voice = _voice_in(scratch, model, trained)
         facts = dict(trained.facts) | {"loudness_lufs": _loudness(voice, trained)}
@@ -148,9 +152,9 @@ def _write_savedmodel(source: str | pathlib.Path, out: pathlib.Path, *, for_serv
             serving_warm_up.write_warm_up(warm_up, trained.spec, model=trained.facts["instrument"])
 
 
-def export_voice(source: str | pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+def export_voice(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
     """Writes trained weights as a voice folder, in float16; arguments, result and errors as `export_savedmodel`."""
-    trained, model = _open_for(source, out)
+    trained, model = _open_for(source, out, sounds_like)
     with _appearing_whole(out) as (partial, scratch):
         partial.mkdir()
         voice_folder.write_weights(partial, checkpoint.weights_of(model))
@@ -168,12 +172,12 @@ def _copy(papers: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _open_for(source: str | pathlib.Path, out: pathlib.Path) -> tuple[Trained, keras.Model]:
+def _open_for(source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str]) -> tuple[Trained, keras.Model]:
     """What is exported, and its network; raises InputError where it cannot be read, or where `out` is taken."""
     trained = open_trained(source)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
-    return trained, trained.build()
+    return trained.for_use(sounds_like)
 
 
 @contextlib.contextmanager

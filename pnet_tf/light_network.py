@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from pnet_tf import onnx_graph
+from pnet_tf import note_decay, onnx_graph
 from pnet_tf.errors import InputError
 from pnet_tf.model_config import EPSILON, FRAME_MULTIPLE, KERNEL_FRAMES, NEGATIVE_SLOPE, PAPER, ModelConfig
 from pnet_tf.onnx_graph import Graph
@@ -42,6 +42,10 @@ def _layers(spec: FeatureSpec, config: ModelConfig) -> Iterator[list[tuple[str, 
             kernels = [(f"{name}/kernel_{band}", (KERNEL_FRAMES, width, width)) for band in range(n_bands)]
             yield [*kernels, (f"{name}/bias", (n_in,))]
     yield _convolution("bins", n_in, spec.n_bins)
+    if config.note_spectra is not None:
+        kinds = {"held": note_decay.N_HELD, "struck": note_decay.N_STRUCK}
+        shapes = {name: (config.n_spectra * n_filters, spec.n_bins) for name, n_filters in kinds.items()}
+        yield [(f"{note_decay.LAYER}/{name}", shape) for name, shape in {**shapes, "background": (spec.n_bins,)}.items()]
 
 
 def _convolution(name: str, n_in: int, n_out: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -131,7 +135,10 @@ class _Layout:
         x = self._decode(self._encode(rolls[0]), self._encode_condition(rolls[1]))
         for index, n_bands in enumerate(self._config.bands):
             x = self._refine(x, f"texture{index}", n_bands)
-        x = self._leaky(self._convolve(x, "bins"))
+        x = self._convolve(x, "bins")
+        if self._config.note_spectra is not None:
+            x = graph.add_node("Add", [x, self._note_spectra(*rolls)])
+        x = self._leaky(x)
         graph.add_node("Transpose", [x], name="log_power", perm=[0, 2, 1])
         graph.add_output("log_power", ["batch", "frames", self._spec.n_bins])
         return graph.to_bytes()
@@ -168,6 +175,26 @@ class _Layout:
         y = self._leaky(self._norm(self._convolve(x, f"{name}_conv1", n_bands), f"{name}_conv1", 0))
         y = self._norm(self._convolve(y, f"{name}_conv2", n_bands), f"{name}_conv2", 0)
         return self._graph.add_node("Sum", [x, x, y])  # the block's input, and the bands added to themselves
+
+    def _note_spectra(self, pianoroll: str, onset_offset: str) -> str:
+        """What `note_spectra.NoteSpectra` draws: its filters pitch by pitch, its spectra as one convolution of one frame."""
+        graph, n_pitches = self._graph, self._config.n_spectra
+        lowest, highest = self._config.note_spectra
+        ours = graph.add_numbers(np.arange(lowest, highest + 1))
+        power = []
+        filters = {"held": note_decay.held_filters(), "struck": note_decay.struck_filters()}
+        onsets = graph.add_node("Relu", [onset_offset])
+        background = np.exp(note_decay.SCALE * self._weights[f"{note_decay.LAYER}/background"].astype(np.float32))
+        for (name, taps), rolls in zip(filters.items(), (pianoroll, onsets), strict=True):
+            x = graph.add_node("Gather", [rolls, ours], axis=1)
+            kernel = graph.add_numbers(np.tile(taps.T[:, None], (n_pitches, 1, 1)))
+            sides = [note_decay.BEHIND, note_decay.BEFORE]
+            x = graph.add_node("Conv", [x, kernel], kernel_shape=[len(taps)], pads=sides, group=n_pitches)
+            spectra = np.exp(note_decay.SCALE * self._weights[f"{note_decay.LAYER}/{name}"].astype(np.float32))
+            numbers = [graph.add_numbers(spectra.T[:, :, None]), *([graph.add_numbers(background)] if not power else [])]
+            power.append(graph.add_node("Conv", [x, *numbers], kernel_shape=[1]))
+        one = graph.add_numbers(np.ones(1, np.float32))
+        return graph.add_node("Log", [graph.add_node("Sum", [*power, one])])
 
     def _block(self, x: str, name: str, level: int) -> str:
         return self._leaky(self._norm(self._convolve(x, name), name, level))

@@ -14,8 +14,10 @@ KERNEL_FRAMES = 3
 # What follows a convolution: the paper's instance norm, or nothing.
 NORMS = ("instance", "none")
 FILE_NAME = "model_config.json"
+N_PITCHES = 128
 PRESETS = ("paper",)
 _MOST_BLOCKS = 64
+_MOST_RECORDINGS, _MOST_NAME_CHARACTERS = 100_000, 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,10 @@ class ModelConfig:
       norm: what follows a convolution: `instance`, the paper's, which takes the level of each channel away over a window,
         or `none`, which keeps it and sees no further than the convolutions do.
       max_channels: no layer before the bins has more; None for the plan's own. The paper's bottom has 4096 at width 1.0.
+      note_spectra: lowest and highest MIDI pitch that has spectra of its own, to which the plan's layers add, as
+        `note_spectra.NoteSpectra` says; None for the plan alone.
+      recordings: names of the training recordings whose own colour the spectra learn beside what all share. A voice has none: it
+        is exported as one of them, or as their mean.
     """
 
     preset: str = "paper"
@@ -50,10 +56,15 @@ class ModelConfig:
     bands: tuple[int, ...] = (2, 4, 8, 16)
     norm: str = "instance"
     max_channels: int | None = None
+    note_spectra: tuple[int, int] | None = None
+    recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
         object.__setattr__(self, "width", float(self.width))
+        object.__setattr__(self, "recordings", tuple(self.recordings))
+        if self.note_spectra is not None:
+            object.__setattr__(self, "note_spectra", tuple(self.note_spectra))
         if self.preset not in PRESETS:
             raise InputError(f"model config: preset is {self.preset!r}, this version knows {', '.join(PRESETS)}")
         if self.norm not in NORMS:
@@ -62,6 +73,7 @@ class ModelConfig:
             raise InputError(f"model config: width is {self.width}, expected a number above 0 and at most 4")
         if self.max_channels is not None and (type(self.max_channels) is not int or self.max_channels < 1):
             raise InputError(f"model config: max_channels is {self.max_channels!r}, expected a whole number above 0 or none")
+        self._require_plausible_spectra()
         hidden = self.channels(PAPER.decoder[-1][0])
         if len(self.bands) > _MOST_BLOCKS:
             raise InputError(f"model config: {len(self.bands)} blocks of bands, expected at most {_MOST_BLOCKS}")
@@ -71,6 +83,23 @@ class ModelConfig:
                 f"model config: {hidden} hidden channels (width {self.width}) cannot be split into {wrong} equal bands; "
                 "use a width, max_channels or bands that divide"
             )
+
+    def _require_plausible_spectra(self) -> None:
+        pitches, names = self.note_spectra, self.recordings
+        if pitches is not None and (
+            [type(pitch) for pitch in pitches] != [int, int] or not 0 <= pitches[0] <= pitches[1] < N_PITCHES
+        ):
+            raise InputError(f"model config: note_spectra is {pitches!r}, expected the lowest and the highest of MIDI's pitches")
+        if names and pitches is None:
+            raise InputError("model config: recordings have their own colour only where there are note_spectra")
+        are_names = all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARACTERS for name in names)
+        if not are_names or len(set(names)) < len(names) or len(names) > _MOST_RECORDINGS:
+            raise InputError("model config: recordings are no list of different names")
+
+    @property
+    def n_spectra(self) -> int:
+        """Pitches that have spectra of their own."""
+        return 0 if self.note_spectra is None else self.note_spectra[1] - self.note_spectra[0] + 1
 
     def channels(self, at_full_width: int) -> int:
         """Hidden channels of a layer that has `at_full_width` of them at width 1.0."""

@@ -21,6 +21,8 @@ class Settings:
     run_dir: pathlib.Path
     config: ModelConfig
     instrument: str | None = None
+    note_spectra: bool = False
+    per_recording: bool = False
     init_from: str | None = None
     epochs: int = 300
     steps: int | None = None

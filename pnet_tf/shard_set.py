@@ -141,6 +141,10 @@ class Manifest:
         frames = sum(end - first for entry in self.recordings for first, end in entry.ranges.get(split, ()))
         return float(frames / spec.frame_rate_hz)
 
+    def trained_names(self) -> tuple[str, ...]:
+        """Names of the recordings that are trained on, in order."""
+        return tuple(entry.name for entry in self.recordings if entry.split == "train")
+
     def trained_pitch_frames(self) -> tuple[int, ...]:
         """Frames in which each MIDI pitch sounds in the recordings that are trained on."""
         rows = [entry.pitch_frames for entry in self.recordings if entry.split == "train"]

@@ -52,6 +52,16 @@ def _define_model(flags: absl_flags.FlagValues) -> None:
         flag_values=flags,
     )
     _integer(flags, "max_channels", None, 1, "Most channels of a hidden layer; by default those of the plan.")
+    absl_flags.DEFINE_bool(
+        "note_spectra", False, "Learn a spectrum of each pitch as it begins, lasts and rings on, which the layers add to.",
+        flag_values=flags,
+    )
+    absl_flags.DEFINE_bool(
+        "per_recording",
+        False,
+        "Learn what is each recording's own, player, room and microphone, apart; an export sounds like those that are named.",
+        flag_values=flags,
+    )
 
 
 def _define_recipe(flags: absl_flags.FlagValues) -> None:
@@ -143,6 +153,8 @@ def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
     if flags.init_from == "":
         raise UsageError("--init_from= names nothing: give a run folder, a voice folder or the name of a shipped voice")
+    if flags.per_recording and not flags.note_spectra:
+        raise UsageError("--per_recording: a recording's own colour belongs to the notes' spectra; give --note_spectra too")
     profile_steps = _profile_steps(flags)
     import tensorflow as tf
 

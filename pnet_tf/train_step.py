@@ -135,7 +135,7 @@ def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
 
 def predict(model: keras.Model, batch: Batch, *, training: bool) -> tf.Tensor:
     """Log power that a model draws of a batch of windows: float [batch, frames, bins]."""
-    return model({"pianoroll": batch["pianoroll"], "onset_offset": batch["onset_offset"]}, training=training)
+    return model({name: batch[name] for name in model.input}, training=training)
 
 
 def example_losses(model: keras.Model, batch: Batch, example_loss: Loss, *, training: bool) -> tf.Tensor:

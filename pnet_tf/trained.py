@@ -2,17 +2,19 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from pnet_tf import checkpoint, unet, voice_folder
+from pnet_tf import checkpoint, note_decay, unet, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.model_config import ModelConfig
 from pnet_tf.run_folder import RUN_NAME, open_run
 from pnet_tf.spec import FeatureSpec, require_same
+
+_MOST_NAMED = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,31 @@ class Trained:
         model = unet.build_performance_net(self.spec, self.config)
         self.load_into(model)
         return model
+
+    def for_use(self, sounds_like: Sequence[str] = ()) -> tuple["Trained", keras.Model]:
+        """The network as it is exported: without recordings.
+
+        Args:
+          sounds_like: recordings whose colour it has, of several their mean; none for that of all.
+
+        Returns:
+          What it is, with the config of that network, and the network.
+
+        Raises:
+          InputError: it knows no such recording, or its weights cannot be used, as `build` says.
+        """
+        names = self.config.recordings
+        if unknown := [name for name in sounds_like if name not in names]:
+            known = f"it knows {', '.join(names[:_MOST_NAMED])}" if names else "it was trained without --per_recording"
+            raise InputError(f"{self.folder}: knows no recording {', '.join(unknown)} to sound like ({known})")
+        model = self.build()
+        if not names:
+            return self, model
+        plain = dataclasses.replace(self, config=dataclasses.replace(self.config, recordings=()))
+        weights = note_decay.as_one_recording(checkpoint.weights_of(model), names, sounds_like or names)
+        model = unet.build_performance_net(self.spec, plain.config)
+        checkpoint.assign_weights(model, weights)
+        return plain, model
 
     @property
     def papers(self) -> list[pathlib.Path]:
@@ -102,7 +129,7 @@ def first_weights(name: str, spec: FeatureSpec, config: ModelConfig) -> dict[str
         if value != theirs.get(field)
     ]
     if different:
-        flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config))
+        flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config)).replace("--recordings", "--per_recording")
         raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its {flags}")
     # Before the run folder is begun, which would keep the name of weights that cannot be used.
     for path, array in checkpoint.weights_of(source.build()).items():

@@ -309,7 +309,7 @@ class Trainer:
         for window in shown:
             self.summaries.window(
                 window.name,
-                **{name: value[0].numpy() for name, value in window.batch.items() if name != "log_power"},
+                **{name: window.batch[name][0].numpy() for name in ("pianoroll", "onset_offset")},
                 target=window.batch["log_power"][0].numpy(),
                 prediction=self.validation.draw(window),
                 spec=self.shards.spec,

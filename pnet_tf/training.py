@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,16 +15,19 @@ from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
 from pnet_tf.files import read_small, write_whole
+from pnet_tf.instruments import RANGES
 from pnet_tf.level_range import level_range
+from pnet_tf.model_config import N_PITCHES
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
 from pnet_tf.stop_request import StopRequest
-from pnet_tf.trained import first_weights
+from pnet_tf.trained import first_weights, open_trained
 from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
 from pnet_tf.voice_folder import LICENSE_NAME, find_voice
 
 _REASON_CHARACTERS = 120
+_MOVED = 3  # semitones
 _OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
 # A record whose checksum is right and whose content is not; nothing else that fails has such a node.
 _OF_READING = re.compile(f"{records.SCOPE}|IteratorGetNext|DatasetToSingleElement|Could not parse example")
@@ -55,7 +59,9 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
         with cluster.together():
             shards = open_shard_set(settings.data)
             _require_instrument(shards, settings)
+            pitches = _spectra_pitches(settings, shards) if cluster.is_chief else None
             plan = dataset.plan_windows(shards, "train", window_frames=settings.window_frames)
+        settings = _with_notes(settings, shards, json.loads(cluster.text_from_chief(json.dumps(pitches))))
         _require_same(seal(shards.folder), cluster, what=f"{shards.folder}: the workers' --data")
         _require_same(settings.what_all_share(), cluster, what="the workers' flags")
         with cluster.together():
@@ -66,6 +72,26 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
                 _keep_terms(settings)
         with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster, stop=stop)) as trainer, _shards_named(shards):
             return trainer.run(flag_text=flag_text)
+
+
+def _spectra_pitches(settings: Settings, shards: ShardSet) -> tuple[int, int] | None:
+    """The pitches that have spectra of their own: as the run, or what it begins with, has them, or else the instrument's."""
+    if not settings.note_spectra:
+        return None
+    source = settings.run_dir if (settings.run_dir / RUN_NAME).exists() else settings.init_from
+    theirs = None if source is None else open_trained(source).config.note_spectra
+    lowest, highest = RANGES.get(shards.manifest.instrument, (0, N_PITCHES - 1))
+    # A little beyond what it can play, for windows that are moved in pitch.
+    return theirs or (max(lowest - _MOVED, 0), min(highest + _MOVED, N_PITCHES - 1))
+
+
+def _with_notes(settings: Settings, shards: ShardSet, pitches: Sequence[int] | None) -> Settings:
+    """The settings with what only the data knows of the network: whose notes have spectra, and which recordings there are."""
+    recordings = shards.manifest.trained_names() if settings.per_recording else ()
+    if pitches is None:
+        return settings
+    config = dataclasses.replace(settings.config, note_spectra=tuple(pitches), recordings=recordings)
+    return dataclasses.replace(settings, config=config)
 
 
 def _keep_terms(settings: Settings) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from pnet_tf import blocks
+from pnet_tf import blocks, note_decay
 from pnet_tf.model_config import FRAME_MULTIPLE, NEGATIVE_SLOPE, PAPER, ModelConfig
+from pnet_tf.note_spectra import NoteSpectra
 from pnet_tf.spec import FeatureSpec
 
 
@@ -63,7 +64,8 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
 
     Returns:
       A functional model with inputs `pianoroll` and `onset_offset`, float [batch, frames, n_pitches], and output
-      `log_power`, float32 [batch, frames, n_bins]. Any number of frames from 1 on; as many come out as go in.
+      `log_power`, float32 [batch, frames, n_bins]. Any number of frames from 1 on; as many come out as go in. Where the
+      config names recordings there is a third input, `recording`, int32 [batch], the place of one among them.
 
     Source: Wang & Yang 2019 (arXiv 1811.04357); the skip connections join equal times, unlike the authors' code.
     """
@@ -76,8 +78,16 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
     x = _decode(levels, conditions, pianoroll, config)  # [batch, padded, channels]
     for index, n_bands in enumerate(config.bands):
         x = blocks.multi_band_residual(x, pianoroll, n_bands=n_bands, name=f"texture{index}", norm=config.norm)
-    x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
     whole = blocks.whole_precision()
+    inputs = {"pianoroll": pianoroll, "onset_offset": onset_offset}
+    if config.note_spectra is None:
+        x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
+    else:
+        if config.recordings:
+            inputs["recording"] = keras.Input((), dtype="int32", name="recording")
+        added = blocks.convolve(x, spec.n_bins, name="bins", initializer="zeros")
+        spectra = NoteSpectra(*config.note_spectra, spec.n_bins, n_recordings=len(config.recordings), name=note_decay.LAYER)
+        x = layers.Add(dtype=whole, name="bins_sum")([added, spectra(roll, onsets, *list(inputs.values())[2:])])
     x = layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)
     log_power = blocks.CropFrames(name="log_power", dtype=whole)(x, pianoroll)  # [batch, frames, n_bins]
-    return keras.Model({"pianoroll": pianoroll, "onset_offset": onset_offset}, log_power, name="performance_net")
+    return keras.Model(inputs, log_power, name="performance_net")

@@ -165,6 +165,8 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
         config = ModelConfig.from_json(read_small(path), where=str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot read the model config ({error.strerror}); export the voice again") from error
+    if config.recordings:
+        raise InputError(f"{path}: a voice has one colour, and this names recordings; export the voice again")
     fields = json.loads(read_small(folder / VOICE_NAME))
     if fields.get("format_version") != _FORMAT_VERSION:
         raise InputError(

@@ -211,6 +211,18 @@ def test_the_windows_of_a_training_are_slices_of_the_recordings_in_the_planned_o
             np.testing.assert_array_equal(batch[name], value)
 
 
+def test_each_window_says_which_of_the_trained_recordings_it_is_from(corpus):
+    shards, _ = corpus
+    names = shards.manifest.trained_names()
+    entries = shards.manifest.recordings
+    assert 0 < len(names) < len(entries)
+    rows = [(r, 0) for r, entry in enumerate(entries) if entry.n_frames >= WINDOW]
+    (batch,) = taken(dataset.fixed_windows(shards, plan_of([(r, 0, WINDOW) for r, _ in rows]), batch_size=100), 1)
+    assert batch["recording"].dtype == np.int32
+    places = [names.index(entries[r].name) if entries[r].name in names else len(names) for r, _ in rows]
+    assert batch["recording"].tolist() == places and len(set(places)) > 1
+
+
 def test_every_offset_reads_right_over_every_chunk_border_and_at_the_end(corpus):
     """All windows of a recording of 205 frames in chunks of 10, the last one of 5."""
     shards, wholes = corpus

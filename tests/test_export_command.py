@@ -5,7 +5,8 @@ import shutil
 
 from absl import logging
 
-from pnet_tf import command, export, export_command
+from pnet_tf import command, export, export_command, voice_folder
+from pnet_tf.shard_set import open_shard_set
 
 
 def run(*arguments):
@@ -58,3 +59,25 @@ def test_mistakes_are_one_line(tiny_run, tmp_path, capsys):
     code, said = failure(capsys, f"--run_dir={damaged}", f"--out={out}")
     assert (code, "best.weights.npz: cannot read the weights" in said) == (1, True)
     assert not out.exists()
+
+
+def test_a_training_per_recording_is_exported_as_the_recordings_that_are_named(tiny_shards, tiny_flags, tmp_path, capsys):
+    from pnet_tf import train
+
+    run_dir, flags = tmp_path / "run", [*tiny_flags, "--steps=2", "--note_spectra", "--per_recording"]
+    assert command.run(train.define_flags, train.main, [*flags, f"--data={tiny_shards}", f"--run_dir={run_dir}"]) == 0
+    names = open_shard_set(tiny_shards).manifest.trained_names()
+    capsys.readouterr()
+    code, said = failure(capsys, f"--run_dir={run_dir}", f"--out={tmp_path / 'x'}", "--sounds_like=nobody")
+    assert (code, f"knows no recording nobody to sound like (it knows {', '.join(names)})" in said) == (1, True)
+    weights = {}
+    for number, like in enumerate(("", *names)):
+        out = tmp_path / f"voice{number}"
+        assert run(f"--run_dir={run_dir}", f"--out={out}", "--format=voice", f"--sounds_like={like}") == 0
+        _, config, _ = voice_folder.open_folder(out)
+        assert (config.note_spectra, config.recordings) == ((52, 106), ())
+        weights[like] = (out / "weights.npz").read_bytes()
+    assert len(set(weights.values())) == len(weights)
+    assert run(f"--run_dir={tmp_path / 'voice1'}", f"--out={tmp_path / 'model'}") == 0
+    again, same = tmp_path / "again", [*tiny_flags, "--steps=1", "--note_spectra", f"--init_from={tmp_path / 'voice1'}"]
+    assert command.run(train.define_flags, train.main, [*same, f"--data={tiny_shards}", f"--run_dir={again}"]) == 0

@@ -57,15 +57,17 @@ MAY_IMPORT = {
     "augmentation": {"spec"},
     "dataset": {"errors", "spec", "augmentation"} | SHARDS,
     "model_config": {"errors"},
+    "note_decay": set(),
     "blocks": {"model_config"},
-    "unet": {"spec", "blocks", "model_config"},
+    "note_spectra": {"blocks", "note_decay"},
+    "unet": {"spec", "blocks", "model_config", "note_decay", "note_spectra"},
     "loss": {"spec"},
     "processors": set(),
     "light_gate": {"spec"},
     "light_phase": {"spec", "processors"},
     "light_griffin_lim": {"spec", "light_phase", "processors"},
     "onnx_graph": set(),
-    "light_network": {"errors", "spec", "model_config", "onnx_graph", "processors"},
+    "light_network": {"errors", "spec", "model_config", "note_decay", "onnx_graph", "processors"},
     "phase_start": {"spec", "light_phase"},
     "griffin_lim": {"spec", "stft", "phase_start", "light_griffin_lim"},
     "summaries": {"spec", "stft", "griffin_lim", "window_picture"},
@@ -76,7 +78,7 @@ MAY_IMPORT = {
     "settings": {"model_config"},
     "cluster": {"errors", "dataset"},
     "train_step": {"loss"},
-    "trained": {"errors", "spec", "unet", "model_config", "voice_folder"} | RUN,
+    "trained": {"errors", "spec", "unet", "model_config", "note_decay", "voice_folder"} | RUN,
     "learner": {"errors", "spec", "unet", "cluster", "train_step", "trained"} | RUN,
     "validation": {"baseline", "dataset", "loss", "train_step", "cluster"} | SHARDS,
     "stop_request": set(),
@@ -85,7 +87,8 @@ MAY_IMPORT = {
     "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "level_range": {"dataset"} | SHARDS,
-    "training": {"errors", "dataset", "voice_folder", "cluster", "level_range", "stop_request", "trained", "trainer"}
+    "training": {"errors", "dataset", "instruments", "model_config", "voice_folder", "cluster", "level_range", "stop_request"}
+    | {"trained", "trainer"}
     | SHARDS
     | RUN,
     "train": {"errors", "command", "corpus", "remote", "settings", "stop_request", "training", "unet"},
@@ -147,13 +150,13 @@ LEARNING = [
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]
 WITHOUT_TENSORFLOW = ["model_config", "errors", "limits", "spec", "command", "score*", "roll", "musicnet*", "own_pairs", "corpus"]
-WITHOUT_TENSORFLOW += ["light_*", "onnx_graph", "processors", "voice"]
+WITHOUT_TENSORFLOW += ["light_*", "note_decay", "onnx_graph", "processors", "voice"]
 WITHOUT_TENSORFLOW += ["picture", "panels", "window_picture", "loudness", "limiter", "mastering"]
 WITHOUT_TENSORFLOW += ["metrics*", "bootstrap", "soundfont"]
 WITHOUT_TENSORFLOW += ["serving_messages", "serving_client", "example_scores"]
 WITHOUT_TENSORFLOW += ["evaluation_plan", "evaluation_picture"]
 WITHOUT_TENSORFLOW += ["page_words", "page_reading", "page_live", "page_session", "page_routes", "page_guard"]
-KERAS_ALONE = ["blocks", "unet"]
+KERAS_ALONE = ["blocks", "note_spectra", "unet"]
 TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
 
 

@@ -14,6 +14,8 @@ CONFIGS = {
     "none": ModelConfig(width=1 / 64, bands=(2, 4), norm="none"),
     "many bands": ModelConfig(width=1 / 32, bands=(1, 16, 32), max_channels=32),
     "no bands": ModelConfig(width=1 / 50, bands=(), norm="none"),
+    "note spectra": ModelConfig(width=1 / 64, bands=(2,), norm="none", note_spectra=(60, 70)),
+    "note spectra and norms": ModelConfig(width=1 / 64, bands=(2,), note_spectra=(0, 127)),
     "one channel": ModelConfig(width=1 / 64, bands=(1,), max_channels=1),
 }
 

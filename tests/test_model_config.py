@@ -7,7 +7,7 @@ from pnet_tf.model_config import ModelConfig
 
 
 def test_config_survives_json():
-    config = ModelConfig(width=0.25, bands=(1, 2))
+    config = ModelConfig(width=0.25, bands=(1, 2), note_spectra=(60, 62), recordings=("a", "b"))
     assert ModelConfig.from_json(config.to_json(), where="x") == config
 
 
@@ -19,6 +19,10 @@ def test_config_survives_json():
         ({"width": float("nan")}, "width is nan"),
         ({"bands": (3,)}, "cannot be split into"),
         ({"bands": (0,)}, "cannot be split into"),
+        *(({"note_spectra": wrong}, "lowest and the highest of MIDI's") for wrong in ((), (1,), (5, 4), (-1, 4), (0, 128))),
+        *(({"note_spectra": wrong}, "lowest and the highest of MIDI's") for wrong in ((1.0, 2), ("a", "b"), "ab")),
+        ({"recordings": ("a",)}, "only where there are note_spectra"),
+        *(({"note_spectra": (1, 2), "recordings": wrong}, "no list of different") for wrong in ("aa", (1,), ("",), ("x" * 256,))),
     ],
 )
 def test_a_config_out_of_range_is_refused(fields, message):
@@ -26,7 +30,15 @@ def test_a_config_out_of_range_is_refused(fields, message):
         ModelConfig(**fields)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"preset": 1}', '{"bands": 3}', "{" * 100])
+def test_a_config_older_than_its_fields_has_none_of_them():
+    config = ModelConfig.from_json('{"preset": "paper", "width": 0.25, "bands": [2]}', where="here")
+    assert (config.note_spectra, config.recordings, config.n_spectra) == (None, (), 0)
+
+
+NOT_ONE = ['{"bands": [2], "note_spectra": 3}', '{"bands": [2], "recordings": 3}']
+
+
+@pytest.mark.parametrize("text", [*NOT_ONE, "", "[]", "{}", '{"preset": 1}', '{"bands": 3}', "{" * 100])
 def test_what_is_no_config_is_refused_with_its_place(text):
     with pytest.raises(InputError, match=r"^here: "):
         ModelConfig.from_json(text, where="here")

@@ -70,6 +70,7 @@ def test_defaults_of_flags_and_of_settings_agree():
     config = model_config.ModelConfig()
     assert (flags.preset, flags.width, tuple(map(int, flags.bands))) == (config.preset, config.width, config.bands)
     assert (flags.norm, flags.max_channels) == (config.norm, config.max_channels)
+    assert (flags.note_spectra, flags.per_recording) == (config.note_spectra is not None, config.recordings != ())
     assert flags["norm"].parser.enum_values == list(model_config.NORMS)
     assert flags["strategy"].parser.enum_values == list(settings.STRATEGIES)
     assert flags["precision"].parser.enum_values == list(settings.PRECISIONS)
@@ -106,6 +107,7 @@ def test_an_unknown_flag_in_a_flag_file_is_wrong_usage(tmp_path, capsys):
         (["--pitch_shift=13"], "--pitch_shift"),
         (["--norm=batch"], "--norm"),
         (["--max_channels=0"], "--max_channels"),
+        (["--per_recording"], "give --note_spectra too"),
         (["--precision=int8"], "--precision"),
         (["--strategy=cluster"], "--strategy"),
         (["--profile_steps=5"], "--profile_steps=5: expected the first and the last step"),

@@ -154,3 +154,61 @@ def test_a_run_from_a_voice_that_went_on_learns_what_an_unbroken_one_learns(voic
     kernel = "encoder0_conv1/kernel"
     moved = np.abs(ours["model"][kernel] - np.load(voice / "weights.npz")[kernel]).max()
     assert 1e-5 < moved < 1e-3
+
+
+# --- recordings with a colour of their own
+
+OWN = dataclasses.replace(CONFIG, note_spectra=(60, 70), recordings=("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def of_recordings(tmp_path_factory):
+    """A run folder of a network that knows three recordings, of random weights, and that network; read it only."""
+    run = Run(tmp_path_factory.mktemp("trained") / "run", SPEC, OWN, training={}, voice=FACTS)
+    run_folder.start_run(run, flag_text="")
+    model, random = unet.build_performance_net(SPEC, OWN), np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(random.normal(0, 0.05, variable.shape))
+    checkpoint.save_weights(run.best_weights, checkpoint.weights_of(model))
+    return run.folder, model
+
+
+def rolls_of(n_frames):
+    random = np.random.default_rng(1)
+    pianoroll = (random.random((1, n_frames, 128)) < 0.1).astype(np.float32)
+    return {"pianoroll": pianoroll, "onset_offset": random.integers(-1, 2, pianoroll.shape).astype(np.float32)}
+
+
+def test_what_is_exported_sounds_like_the_recording_that_is_named(of_recordings):
+    folder, model = of_recordings
+    drawn = []
+    for place, name in enumerate(OWN.recordings):
+        plain, ours = trained.open_trained(folder).for_use([name])
+        assert plain.config == dataclasses.replace(OWN, recordings=()) and plain.facts == FACTS
+        drawn.append(np.asarray(ours(rolls_of(50))))
+        expected = np.asarray(model({**rolls_of(50), "recording": np.array([place], np.int32)}))
+        np.testing.assert_allclose(drawn[-1], expected, atol=1e-4)
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.1
+
+
+def test_without_a_name_it_is_the_mean_of_all(of_recordings):
+    source = trained.open_trained(of_recordings[0])
+    all_three = checkpoint.weights_of(source.for_use()[1])
+    require_equal(source.for_use(["c", "a", "b"])[1], all_three)
+    alone = [checkpoint.weights_of(source.for_use([name])[1]) for name in "abc"]
+    for name, array in all_three.items():
+        np.testing.assert_allclose(array, np.mean([one[name] for one in alone], axis=0), atol=1e-6)
+
+
+def test_a_recording_that_it_does_not_know_is_refused(of_recordings, run_dir):
+    with pytest.raises(InputError, match=r"knows no recording x, y to sound like \(it knows a, b, c\)"):
+        trained.open_trained(of_recordings[0]).for_use(["a", "x", "y"])
+    with pytest.raises(InputError, match=r"knows no recording a to sound like \(it was trained without --per_recording\)"):
+        trained.open_trained(run_dir).for_use(["a"])
+    source = trained.open_trained(run_dir)
+    assert source.for_use()[0] is source
+
+
+def test_a_network_of_other_recordings_or_none_is_another_network(of_recordings):
+    with pytest.raises(InputError, match=r"recordings is \(\) here and \('a', 'b', 'c'\) there\); give its .*--per_recording"):
+        trained.first_weights(str(of_recordings[0]), SPEC, dataclasses.replace(OWN, recordings=()))

@@ -250,3 +250,46 @@ def test_what_is_trained_and_two_windows_of_it_are_shown(tiny_run, tiny_shards):
         assert picture.step == 8
         for kind in ("prediction", "target"):
             assert f"audio/{name.removeprefix('windows/')}/{kind}" in names
+
+
+# --- what the data and what it begins with say of the network
+
+
+@pytest.fixture
+def built(settings, monkeypatch):
+    """Begins a training with changed settings; gives the config of the network that it builds."""
+    configs = []
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self, *, flag_text: configs.append(self.settings.config))
+
+    def train(**changes):
+        training.train(dataclasses.replace(settings, **changes))
+        return configs[-1]
+
+    return train
+
+
+def test_spectra_are_those_of_the_pitches_of_the_instrument_and_recordings_those_that_are_trained_on(built, settings, tmp_path):
+    names = open_shard_set(settings.data).manifest.trained_names()
+    config = built(note_spectra=True, per_recording=True)
+    assert (config.note_spectra, config.recordings) == ((52, 106), names) and names
+    assert config == run_folder.open_run(settings.run_dir).config
+    config = built(note_spectra=True, run_dir=tmp_path / "other")
+    assert (config.note_spectra, config.recordings) == ((52, 106), ())
+    assert built(run_dir=tmp_path / "third") == CONFIG
+
+
+def test_a_training_that_begins_with_a_voice_has_its_pitches_also_once_the_voice_is_gone(built, settings, tmp_path):
+    voice = tmp_path / "voice"
+    config = dataclasses.replace(CONFIG, note_spectra=(40, 90))
+    voice.mkdir()
+    spec = open_shard_set(settings.data).spec
+    voice_folder.write_weights(voice, checkpoint.weights_of(unet.build_performance_net(spec, config)))
+    facts = {"instrument": "cello", "pitch_frames": [2] * 128, "window_frames": 64}
+    voice_folder.write_facts(voice, spec, config, facts)
+    begin = {"note_spectra": True, "init_from": str(voice)}
+    assert built(**begin) == config
+    shutil.rmtree(voice)
+    gone = dataclasses.replace(settings, **begin)
+    assert training._spectra_pitches(gone, open_shard_set(settings.data)) == (40, 90)
+    with pytest.raises(InputError, match="no such folder"):
+        built(**begin, run_dir=tmp_path / "another")
