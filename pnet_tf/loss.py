@@ -32,6 +32,8 @@ LOSSES: dict[str, Loss] = {"mse": squared_error, "mae": absolute_error}
 _DIFFERENCES: dict[str, Loss] = {"mse": tf.math.squared_difference, "mae": lambda target, prediction: tf.abs(target - prediction)}
 # Log power at which a bin counts `1 + loud_weight` times, and above which it counts no more.
 _LOUD, _LOUDEST = 5.0, 12.0
+# Keeps the power of a frame finite, whatever is drawn.
+_MOST_LOG_POWER = 30.0
 # Keeps the gradient of a standard deviation finite where a bin does not move.
 _LEAST_VARIANCE = 1e-3
 
@@ -53,6 +55,52 @@ def variance_error(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
     """
     ours, theirs = (tf.sqrt(tf.math.reduce_variance(x, axis=1) + _LEAST_VARIANCE) for x in (target, prediction))
     return tf.reduce_mean(tf.math.squared_difference(ours, theirs), axis=1)
+
+
+def level_error(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
+    """How far the levels of a window's frames lie from the recorded ones, from the quietest to the loudest, whenever they come.
+
+    No score says how loud each note is played. What learns the mean of it draws all about equally loud, and its loudest frame,
+    below which everything is heard, too quiet. As many frames as in the recording have to be loud, wherever they are.
+
+    Args:
+      target: float32 [batch, frames, bins], log power.
+      prediction: the same shape.
+
+    Returns:
+      float32 [batch], the mean squared difference of the sorted levels in log power.
+
+    Source: the squared Wasserstein distance of two distributions on a line is that of their sorted samples.
+    """
+    ours, theirs = (tf.sort(_frame_levels(x), axis=1) for x in (target, prediction))
+    return tf.reduce_mean(tf.math.squared_difference(ours, theirs), axis=1)
+
+
+def cosine_error(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
+    """One less the cosine between the amplitudes that are drawn for a frame and those recorded, whatever their level.
+
+    What is loudest in a frame decides it: which notes sound, and how strong their lowest partials are beside each other.
+
+    Args:
+      target: float32 [batch, frames, bins], log power.
+      prediction: the same shape.
+
+    Returns:
+      float32 [batch], the mean over the frames; 0 for frames of the same shape, 1 for frames that share no bin.
+    """
+    ours, theirs = (tf.sqrt(_power(x) + _LEAST_VARIANCE) for x in (target, prediction))
+    lengths = tf.sqrt(tf.reduce_sum(tf.square(ours), axis=2) * tf.reduce_sum(tf.square(theirs), axis=2))
+    return tf.reduce_mean(1.0 - tf.reduce_sum(ours * theirs, axis=2) / lengths, axis=1)
+
+
+def _frame_levels(log_power: tf.Tensor) -> tf.Tensor:
+    """Log of each frame's power: float [batch, frames, bins] -> [batch, frames]."""
+    return tf.math.log1p(tf.reduce_sum(_power(log_power), axis=2))
+
+
+def _power(log_power: tf.Tensor) -> tf.Tensor:
+    """Power of each bin, in units of the target's knee: float [batch, frames, bins], the same out."""
+    return tf.math.expm1(tf.clip_by_value(log_power, 0.0, _MOST_LOG_POWER))
 
 
 def loud_error(target: tf.Tensor, prediction: tf.Tensor, *, name: str, loud_weight: float) -> tf.Tensor:
@@ -78,15 +126,26 @@ def loud_error(target: tf.Tensor, prediction: tf.Tensor, *, name: str, loud_weig
     return total / tf.reduce_sum(weights, axis=[1, 2])
 
 
-def make_loss(name: str, *, variance_weight: float = 0.0, loud_weight: float = 0.0) -> Loss:
-    """A loss of `LOSSES`, and the variance error times its weight.
+_ADDED: dict[str, Loss] = {
+    "variance_weight": variance_error, "level_weight": level_error, "cosine_weight": cosine_error
+}
+
+
+def make_loss(name: str, *, loud_weight: float = 0.0, **weights: float) -> Loss:
+    """A loss of `LOSSES`, and what is added to it.
 
     Args:
       name: of the loss.
-      variance_weight: 0 adds nothing.
       loud_weight: how much more loud bins weigh in the loss, as `loud_error` says; 0 for no more than others.
+      **weights: `variance_weight`, `level_weight` and `cosine_weight`, of the errors of these names; 0 adds nothing.
     """
     plain = functools.partial(loud_error, name=name, loud_weight=loud_weight) if loud_weight else LOSSES[name]
-    if not variance_weight:
+    added = [(weight, _ADDED[name]) for name, weight in weights.items() if weight]
+    if not added:
         return plain
-    return lambda target, prediction: plain(target, prediction) + variance_weight * variance_error(target, prediction)
+
+    def total(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, frames, bins] twice -> float32 [batch]."""
+        return plain(target, prediction) + sum(weight * error(target, prediction) for weight, error in added)
+
+    return total

@@ -32,6 +32,8 @@ class Settings:
     loss: str = "mse"
     variance_weight: float = 0.0
     loud_weight: float = 0.0
+    level_weight: float = 0.0
+    cosine_weight: float = 0.0
     learning_rate: float = 1e-3
     warmup_steps: int = 0
     plateau_factor: float = 0.5
@@ -53,13 +55,14 @@ class Settings:
     def what_is_learnt(self) -> dict[str, str | int | float]:
         """The settings that decide what is learnt from the data, by flag name; of `init_from` the weights count, not the name."""
         names = ("batch_size", "window_frames", "loss", "variance_weight", "learning_rate", "warmup_steps", "plateau_factor")
-        names += ("loud_weight", "init_from", "plateau_patience", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
+        names += ("loud_weight", "level_weight", "cosine_weight", "init_from", "plateau_patience", "clip_norm", "ema_decay")
+        names += ("pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """Of the loss, as `loss.make_loss` takes them."""
-        return {"variance_weight": self.variance_weight, "loud_weight": self.loud_weight}
+        return {name: getattr(self, name) for name in ("variance_weight", "loud_weight", "level_weight", "cosine_weight")}
 
     def what_all_share(self) -> str:
         """The settings that must be the same in each of several workers: all but where things are and what the chief keeps."""

@@ -73,6 +73,8 @@ def _define_recipe(flags: absl_flags.FlagValues) -> None:
     _integer(flags, "seed", 0, 0, "Of the first weights and of the order of windows.")
     absl_flags.DEFINE_enum("loss", "mse", ["mse", "mae"], "Loss on log power.", flag_values=flags)
     _number(flags, "variance_weight", 0.0, "Weight of a second loss: how far each bin moves over a window's frames. 0: none.")
+    _number(flags, "level_weight", 0.0, "Weight of a third loss: a window's levels, from quietest to loudest. 0: none.")
+    _number(flags, "cosine_weight", 0.0, "Weight of a fourth loss: the shape of each frame's amplitudes. 0: none.")
     _number(flags, "loud_weight", 0.0, "How much more bins weigh in the loss that are drawn loud. 0: all weigh alike.")
     _number(flags, "learning_rate", 1e-3, "Of Adam, after the warm-up.")
     _integer(flags, "warmup_steps", 0, 0, "Steps over which the learning rate rises from 0, evenly.")
@@ -147,7 +149,7 @@ def main(flags: absl_flags.FlagValues) -> None:
 
 def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     bands = _whole_numbers(flags, "bands", "2,4,8,16")
-    weights = ("variance_weight", "loud_weight")
+    weights = ("variance_weight", "loud_weight", "level_weight", "cosine_weight")
     for name in (*weights, "learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
             raise UsageError(f"--{name}={flags[name].value}: expected a number")

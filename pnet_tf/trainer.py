@@ -75,7 +75,7 @@ class Trainer:
             averaged=self.learner.averaged,
         )
         # Without the loud weight: with it the value would fall where bins in doubt are drawn quiet.
-        self._validated_loss = loss.make_loss(settings.loss, variance_weight=settings.variance_weight)
+        self._validated_loss = loss.make_loss(settings.loss, **settings.loss_weights | {"loud_weight": 0.0})
         self.validation = Validation(
             shards,
             self.learner.for_use,

@@ -55,6 +55,27 @@ def test_weights_of_losses_add_up_and_none_leaves_the_loss_as_it_is():
     np.testing.assert_allclose(both, expected, rtol=1e-6)
 
 
+def test_level_error_by_hand():
+    """Frames of power 3 and 8 in the recording, 1 and 3 as drawn, whenever they come: levels of log 4 and 9, 2 and 4."""
+    target = np.log1p(np.array([[[1.0, 2.0], [5.0, 3.0]]], np.float32))
+    drawn = np.log1p(np.array([[[3.0, 0.0], [0.0, 1.0]]], np.float32))
+    expected = (np.log(4 / 2) ** 2 + np.log(9 / 4) ** 2) / 2
+    np.testing.assert_allclose(loss.level_error(target, drawn), [expected], rtol=1e-5)
+    np.testing.assert_allclose(loss.level_error(target, target[:, ::-1]), [0], atol=1e-9)
+    both = loss.make_loss("mse", level_weight=2.0, variance_weight=3.0)(target, drawn)
+    added = 2 * loss.level_error(target, drawn) + 3 * loss.variance_error(target, drawn)
+    np.testing.assert_allclose(both, loss.squared_error(target, drawn) + added, rtol=1e-5)
+
+
+def test_levels_have_a_gradient_whatever_is_drawn():
+    drawn = tf.constant([[[-3.0, 0.0, 500.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(drawn)
+        error = loss.level_error(tf.ones([1, 3, 3]), drawn)
+    gradient = tape.gradient(error, drawn)
+    assert np.isfinite(error).all() and np.isfinite(gradient).all() and np.abs(gradient[0, 1]).min() > 0
+
+
 @pytest.mark.parametrize(("name", "power"), [("mse", 2), ("mae", 1)])
 def test_loud_bins_weigh_more_by_hand(name, power):
     """By what is drawn there: nothing below 0, and no more above 12."""
@@ -91,3 +112,22 @@ def test_the_mean_over_examples_does_not_depend_on_the_split_into_batches(exampl
         for size, end in zip(sizes, ends)
     )
     assert total / 5 == pytest.approx(expected, rel=1e-6)
+
+
+def test_cosine_error_by_hand_whatever_the_level():
+    amplitude = np.array([[[3.0, 4.0], [1.0, 0.0]]])
+    turned = np.array([[[40.0, 30.0], [0.0, 7.0]]])
+    target, drawn = (np.log1p(one**2).astype(np.float32) for one in (1000 * amplitude, 1000 * turned))
+    np.testing.assert_allclose(loss.cosine_error(target, drawn), [((1 - 24 / 25) + 1) / 2], rtol=1e-3)
+    np.testing.assert_allclose(loss.cosine_error(target, np.log1p((500 * amplitude) ** 2).astype(np.float32)), [0], atol=1e-4)
+    both = loss.make_loss("mse", cosine_weight=2.0)(target, drawn)
+    np.testing.assert_allclose(both, loss.squared_error(target, drawn) + 2 * loss.cosine_error(target, drawn), rtol=1e-5)
+
+
+@pytest.mark.parametrize("error", [loss.cosine_error, loss.level_error])
+def test_errors_of_frames_have_a_gradient_where_nothing_is_drawn(error):
+    drawn = tf.constant([[[0.0, 0.0], [-3.0, 500.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(drawn)
+        value = error(tf.zeros([1, 2, 2]), drawn)
+    assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, drawn)).all()
