@@ -73,7 +73,8 @@ def _batch_of_zeros(probe: Probe) -> train_step.Batch:
     shape, spec = [probe.n_windows, probe.settings.window_frames], probe.spec
     widths = {"pianoroll": spec.n_pitches, "onset_offset": spec.n_pitches, "log_power": spec.n_bins}
     # Made by NumPy, which gives each batch memory of its own.
-    return {name: tf.constant(np.zeros([*shape, width], np.float32)) for name, width in widths.items()}
+    batch = {name: tf.constant(np.zeros([*shape, width], np.float32)) for name, width in widths.items()}
+    return {**batch, "recording": tf.constant(np.zeros(probe.n_windows, np.int32))}
 
 
 def _nothing() -> None:

@@ -17,7 +17,7 @@ FILE_NAME = "model_config.json"
 N_PITCHES = 128
 PRESETS = ("paper",)
 _MOST_BLOCKS = 64
-_MOST_RECORDINGS, _MOST_NAME_CHARACTERS = 100_000, 255
+_MOST_RECORDINGS, _MOST_NAME_CHARACTERS, _MOST_SHOWN_CHARACTERS = 100_000, 255, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ModelConfig:
       width: factor on every number of hidden channels; 1.0 is the paper's.
       bands: number of bands of each multi-band residual block, in order.
       norm: what follows a convolution: `instance`, the paper's, which takes the level of each channel away over a window,
-        or `none`, which keeps it and sees no further than the convolutions do.
+        or `none`, which keeps it and sees no further than the convolutions, and the spectra of notes, do.
       max_channels: no layer before the bins has more; None for the plan's own. The paper's bottom has 4096 at width 1.0.
       note_spectra: lowest and highest MIDI pitch that has spectra of its own, to which the plan's layers add, as
         `note_spectra.NoteSpectra` says; None for the plan alone.
@@ -89,12 +89,18 @@ class ModelConfig:
         if pitches is not None and (
             [type(pitch) for pitch in pitches] != [int, int] or not 0 <= pitches[0] <= pitches[1] < N_PITCHES
         ):
-            raise InputError(f"model config: note_spectra is {pitches!r}, expected the lowest and the highest of MIDI's pitches")
+            shown = repr(pitches)[:_MOST_SHOWN_CHARACTERS]
+            raise InputError(f"model config: note_spectra is {shown}, expected the lowest and the highest of MIDI's pitches")
         if names and pitches is None:
             raise InputError("model config: recordings have their own colour only where there are note_spectra")
         are_names = all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARACTERS for name in names)
         if not are_names or len(set(names)) < len(names) or len(names) > _MOST_RECORDINGS:
             raise InputError("model config: recordings are no list of different names")
+
+    def require_pitches(self, n_pitches: int, *, where: str) -> None:
+        """Raises InputError, which names the file, where a pitch has a spectrum that no roll of so many pitches holds."""
+        if self.note_spectra is not None and self.note_spectra[1] >= n_pitches:
+            raise InputError(f"{where}: note_spectra is {self.note_spectra}, and a roll has {n_pitches} pitches; get it again")
 
     @property
     def n_spectra(self) -> int:

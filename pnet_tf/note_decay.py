@@ -55,12 +55,12 @@ def as_one_recording(
     Args:
       weights: float arrays [...] by name of a network whose `ModelConfig.recordings` are `names`.
       names: of the recordings, in order.
-      chosen: some of them; of several the mean, in log power.
+      chosen: some of them, a name twice counts once; of several the mean, in log power.
 
     Returns:
       The arrays of the other network, float [...] by name.
     """
-    share = np.isin(names, chosen) / len(chosen)
+    share = np.isin(names, chosen) / len(set(chosen))
     levels, held, struck, bins = (share @ weights[f"{LAYER}/{name}"].astype(np.float64) for name in _OWN)
     rest = {name: array for name, array in weights.items() if name not in {f"{LAYER}/{own}" for own in _OWN}}
     moved = {f"{LAYER}/background": levels, "bins/bias": bins}

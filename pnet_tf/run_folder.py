@@ -119,7 +119,9 @@ def open_run(folder: pathlib.Path) -> Run:
     try:
         record = json.loads(read_small(path))
         config = ModelConfig.from_json(read_small(folder / model_config.FILE_NAME), where=str(folder / model_config.FILE_NAME))
-        return Run(folder, FeatureSpec.read(folder), config, dict(record["training"]), dict(record["voice"]))
+        spec = FeatureSpec.read(folder)
+        config.require_pitches(spec.n_pitches, where=str(folder / model_config.FILE_NAME))
+        return Run(folder, spec, config, dict(record["training"]), dict(record["voice"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder}: damaged run folder ({error!r}); train again into another folder") from error
 

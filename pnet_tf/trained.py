@@ -64,7 +64,12 @@ class Trained:
         if not names:
             return self, model
         plain = dataclasses.replace(self, config=dataclasses.replace(self.config, recordings=()))
-        weights = note_decay.as_one_recording(checkpoint.weights_of(model), names, sounds_like or names)
+        weights = checkpoint.weights_of(model)
+        # Those that are shorter than a window were never learnt from.
+        learnt = [name for name, own in zip(names, weights[f"{note_decay.LAYER}/recording_levels"], strict=True) if own.any()]
+        if unlearnt := [name for name in sounds_like if name not in learnt]:
+            raise InputError(f"{self.folder}: learnt nothing from {', '.join(unlearnt)}, which may be shorter than a window")
+        weights = note_decay.as_one_recording(weights, names, sounds_like or learnt or names)
         model = unet.build_performance_net(self.spec, plain.config)
         checkpoint.assign_weights(model, weights)
         return plain, model
@@ -128,8 +133,14 @@ def first_weights(name: str, spec: FeatureSpec, config: ModelConfig) -> dict[str
         for field, value in dataclasses.asdict(config).items()
         if value != theirs.get(field)
     ]
+    if config.recordings != source.config.recordings:
+        remedy = "leave --per_recording away" if not source.config.recordings else "export it with --format=voice first"
+        raise InputError(
+            f"--init_from={name}: has {len(source.config.recordings)} recordings of its own colour, and this training has "
+            f"{len(config.recordings)}, or others; {remedy}"
+        )
     if different:
-        flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config)).replace("--recordings", "--per_recording")
+        flags = ", ".join(f"--{field.name}" for field in dataclasses.fields(config) if field.name != "recordings")
         raise InputError(f"--init_from={name}: another network ({'; '.join(different)}); give its {flags}")
     # Before the run folder is begun, which would keep the name of weights that cannot be used.
     for path, array in checkpoint.weights_of(source.build()).items():

@@ -82,7 +82,7 @@ def _spectra_pitches(settings: Settings, shards: ShardSet) -> tuple[int, int] | 
     theirs = None if source is None else open_trained(source).config.note_spectra
     lowest, highest = RANGES.get(shards.manifest.instrument, (0, N_PITCHES - 1))
     # A little beyond what it can play, for windows that are moved in pitch.
-    return theirs or (max(lowest - _MOVED, 0), min(highest + _MOVED, N_PITCHES - 1))
+    return theirs or (max(lowest - _MOVED, 0), min(highest + _MOVED, shards.spec.n_pitches - 1))
 
 
 def _with_notes(settings: Settings, shards: ShardSet, pitches: Sequence[int] | None) -> Settings:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pnet_tf import model_config
+from pnet_tf import model_config, note_decay
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import DAMAGED, InputError
 from pnet_tf.files import open_regular, read_small, write_arrays
@@ -165,6 +165,7 @@ def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[st
         config = ModelConfig.from_json(read_small(path), where=str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot read the model config ({error.strerror}); export the voice again") from error
+    config.require_pitches(spec.n_pitches, where=str(path))
     if config.recordings:
         raise InputError(f"{path}: a voice has one colour, and this names recordings; export the voice again")
     fields = json.loads(read_small(folder / VOICE_NAME))
@@ -264,10 +265,11 @@ def model_of_folder(folder: pathlib.Path, spec: FeatureSpec, config: ModelConfig
 def require_weights_for(path: pathlib.Path, spec: FeatureSpec, config: ModelConfig) -> None:
     """Raises InputError where spec or config ask for a network so much larger than its weights that memory might not do.
 
-    The kernels counted are some that every such network has: at the bottom, at the bins and at the pitches.
+    The kernels counted are some that every such network has: at the bottom, at the bins, at the pitches and of their spectra.
     """
     bottom, first, last = (config.channels(n) for n in (PAPER.encoder[-1], PAPER.encoder[0], PAPER.decoder[-1][0]))
-    n_bytes = _HALF.itemsize * max(bottom * bottom, last * spec.n_bins, first * spec.n_pitches)
+    spectra = config.n_spectra * (note_decay.N_HELD + note_decay.N_STRUCK) * spec.n_bins
+    n_bytes = _HALF.itemsize * max(bottom * bottom, last * spec.n_bins, first * spec.n_pitches, spectra)
     if (found := path.stat().st_size) < n_bytes:
         raise InputError(
             f"{path}: has {found} bytes, and the network of spec and config more than {n_bytes}; get the voice again, or "

@@ -105,7 +105,7 @@ MAY_IMPORT = {
     | {"serving_warm_up"}
     | RUN,
     "export_command": {"errors", "command", "export"},
-    "voice_folder": {"errors", "spec", "unet", "model_config", "files"},
+    "voice_folder": {"errors", "spec", "unet", "model_config", "note_decay", "files"},
     "voice": {"spec"},
     "savedmodel": {"errors", "files", "spec", "voice", "voice_folder"},
     "runtimes": {"errors", "light_network", "savedmodel", "voice", "voice_folder"},

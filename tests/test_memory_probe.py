@@ -1,5 +1,6 @@
 """Whether so many windows fit is tried with the network itself, on a CPU in a process that may die."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -40,6 +41,12 @@ def test_what_there_is_no_room_for_does_not_fit(error, monkeypatch):
 
 def test_on_a_cpu_it_is_tried_in_a_process_of_its_own():
     assert memory_probe.fits(probe_of(2), learner=None)
+
+
+def test_a_network_that_knows_recordings_is_tried_as_well():
+    config = ModelConfig(width=1 / 128, bands=(2,), note_spectra=(60, 62), recordings=("a", "b"))
+    probe = memory_probe.Probe(dataclasses.replace(SETTINGS, config=config), FeatureSpec(), 2)
+    assert memory_probe.can_learn_anew(probe)
 
 
 def test_a_process_that_dies_of_it_did_not_fit(monkeypatch):

@@ -21,6 +21,7 @@ def test_config_survives_json():
         ({"bands": (0,)}, "cannot be split into"),
         *(({"note_spectra": wrong}, "lowest and the highest of MIDI's") for wrong in ((), (1,), (5, 4), (-1, 4), (0, 128))),
         *(({"note_spectra": wrong}, "lowest and the highest of MIDI's") for wrong in ((1.0, 2), ("a", "b"), "ab")),
+        ({"note_spectra": [7] * 10**6}, "^.{60,200}$"),
         ({"recordings": ("a",)}, "only where there are note_spectra"),
         *(({"note_spectra": (1, 2), "recordings": wrong}, "no list of different") for wrong in ("aa", (1,), ("",), ("x" * 256,))),
     ],

@@ -68,5 +68,7 @@ def test_one_recording_s_colour_moves_into_what_all_share(weights):
 def test_several_recordings_are_their_mean(weights):
     both = note_decay.as_one_recording(weights, ["a", "b"], ["a", "b"])
     alone = [note_decay.as_one_recording(weights, ["a", "b"], [name]) for name in "ab"]
+    twice = note_decay.as_one_recording(weights, ["a", "b"], ["a", "a"])
+    assert all(np.array_equal(twice[name], alone[0][name]) for name in twice)
     for name, array in both.items():
         np.testing.assert_allclose(array, (alone[0][name] + alone[1][name]) / 2, atol=1e-12)

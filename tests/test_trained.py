@@ -209,6 +209,30 @@ def test_a_recording_that_it_does_not_know_is_refused(of_recordings, run_dir):
     assert source.for_use()[0] is source
 
 
-def test_a_network_of_other_recordings_or_none_is_another_network(of_recordings):
-    with pytest.raises(InputError, match=r"recordings is \(\) here and \('a', 'b', 'c'\) there\); give its .*--per_recording"):
+def test_recordings_that_nothing_was_learnt_from_have_no_colour(of_recordings, tmp_path):
+    folder, model = of_recordings
+    weights = checkpoint.weights_of(model)
+    for name in ("levels", "held", "struck", "bins"):
+        weights[f"note_spectra/recording_{name}"][1] = 0
+    folder = shutil.copytree(folder, tmp_path / "run")
+    checkpoint.save_weights(folder / "best.weights.npz", weights)
+    source = trained.open_trained(folder)
+    require_equal(source.for_use()[1], checkpoint.weights_of(source.for_use(["a", "c"])[1]))
+    with pytest.raises(InputError, match="learnt nothing from b, which may be shorter than a window"):
+        source.for_use(["a", "b"])
+
+
+def test_other_recordings_are_refused_with_what_helps(of_recordings, run_dir):
+    with pytest.raises(InputError, match="has 3 recordings .* has 0, or others; export it with --format=voice first"):
         trained.first_weights(str(of_recordings[0]), SPEC, dataclasses.replace(OWN, recordings=()))
+    with pytest.raises(InputError, match="has 0 recordings .* this training has 3, or others; leave --per_recording away"):
+        trained.first_weights(str(run_dir), SPEC, OWN)
+    with pytest.raises(InputError, match=r"note_spectra is \(60, 70\) here and None there\); give its .*--note_spectra$"):
+        trained.first_weights(str(run_dir), SPEC, dataclasses.replace(OWN, recordings=()))
+
+
+def test_spectra_of_pitches_that_no_roll_has_are_refused(of_recordings, tmp_path):
+    folder = shutil.copytree(of_recordings[0], tmp_path / "run")
+    (folder / "feature_spec.json").write_text(dataclasses.replace(SPEC, n_pitches=64).to_json())
+    with pytest.raises(InputError, match=r"model_config.json: note_spectra is \(60, 70\), and a roll has 64 pitches"):
+        trained.open_trained(folder)

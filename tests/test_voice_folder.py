@@ -268,13 +268,29 @@ def test_a_member_that_claims_to_be_huge_is_refused(folder):
     refused(folder, "weights.npz: cannot read the weights")
 
 
-@pytest.mark.parametrize(("width", "n_fft"), [(4.0, 2048), (1 / 128, 1 << 40)])
-def test_a_network_far_larger_than_its_weights_is_never_built(width, n_fft, folder, monkeypatch):
-    (folder / "model_config.json").write_text(ModelConfig(width=width, bands=(2,)).to_json())
+@pytest.mark.parametrize(
+    ("width", "n_fft", "pitches"), [(4.0, 2048, None), (1 / 128, 1 << 40, None), (1 / 128, 1 << 14, (0, 127))]
+)
+def test_a_network_far_larger_than_its_weights_is_never_built(width, n_fft, pitches, folder, monkeypatch):
+    (folder / "model_config.json").write_text(ModelConfig(width=width, bands=(2,), note_spectra=pitches).to_json())
     (folder / "feature_spec.json").write_text(FeatureSpec(n_fft=n_fft).to_json())
     seal(folder)
     monkeypatch.setattr(unet, "build_performance_net", None)
     refused(folder, "weights.npz: has .* bytes, and the network of spec and config more than")
+
+
+def test_a_voice_that_names_recordings_or_pitches_that_no_roll_has_is_refused(folder):
+    for config, message in (
+        (ModelConfig(note_spectra=(60, 62), recordings=("a",)), "a voice has one colour"),
+        (ModelConfig(note_spectra=(60, 127)), r"note_spectra is \(60, 127\), and a roll has 100 pitches"),
+    ):
+        (folder / "model_config.json").write_text(config.to_json())
+        n_pitches = 128 if config.recordings else 100
+        (folder / "feature_spec.json").write_text(FeatureSpec(n_pitches=n_pitches).to_json())
+        facts = json.loads((folder / "voice.json").read_text())
+        (folder / "voice.json").write_text(json.dumps({**facts, "pitch_frames": [2] * n_pitches}))
+        seal(folder)
+        refused(folder, message)
 
 
 def test_weights_of_another_network_are_refused(folder):
