@@ -191,7 +191,7 @@ RULES: dict[str, tuple[Break, ...]] = {
     "the variance weight asks each bin to move as far as in the recording": (
         _break("loss", "tf.math.reduce_variance(x, axis=1)", "tf.math.reduce_variance(x, axis=2)",
                "loss::variance_error_by_hand"),
-        _break("loss", "+ variance_weight * variance_error(", "+ variance_error(",
+        _break("loss", "sum(weight * error(", "sum(error(",
                "loss::weights_of_losses_add_up_and_none_leaves_the_loss_as_it_is"),
     ),
     "without norms the level is kept and biases learn": (

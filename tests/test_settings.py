@@ -9,9 +9,9 @@ from pnet_tf.settings import Settings
 from pnet_tf.unet import ModelConfig
 
 SETTINGS = Settings(pathlib.Path("data"), pathlib.Path("run"), ModelConfig())
-# Where and how often, how long, on what machine: none of these changes what a step learns.
+# What the network's config says too. Where and how often, how long, on what machine: none of these changes what a step learns.
 MAY_CHANGE = {"data", "run_dir", "config", "instrument", "epochs", "steps", "test_every", "early_stopping", "jit", "strategy"}
-MAY_CHANGE |= {"log_every", "checkpoint_minutes", "keep", "pictures", "profile_steps"}
+MAY_CHANGE |= {"note_spectra", "per_recording", "log_every", "checkpoint_minutes", "keep", "pictures", "profile_steps"}
 
 
 def test_every_setting_is_known_to_be_part_of_what_is_learnt_or_not():

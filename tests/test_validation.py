@@ -42,6 +42,8 @@ def test_each_window_weighs_the_same_in_batches_of_any_size(parts):
 
 def test_a_window_that_only_fills_a_batch_weighs_nothing():
     class Doubling:
+        input = ("pianoroll", "onset_offset")
+
         def __call__(self, rolls, *, training):
             return rolls["pianoroll"] * 2
 
