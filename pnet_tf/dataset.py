@@ -241,8 +241,8 @@ def _read(rows: tf.data.Dataset, shards: ShardSet, plan: WindowPlan, *, are_move
     entries = shards.manifest.recordings
     paths = tf.constant([str(shards.folder / entry.shard) for entry in entries])
     byte_offsets = tf.constant(np.concatenate([entry.byte_offsets for entry in entries]), tf.int64)
-    trained = shards.manifest.trained_names()
-    places = tf.constant([trained.index(entry.name) if entry.name in trained else len(trained) for entry in entries])
+    trained = {name: place for place, name in enumerate(shards.manifest.trained_names())}
+    places = tf.constant([trained.get(entry.name, len(trained)) for entry in entries])
     first_chunk = tf.constant(np.cumsum([0, *(len(entry.byte_offsets) for entry in entries[:-1])]), tf.int64)
     n_chunks = -(-(plan.window_frames - 1) // chunk_frames) + 1
 

@@ -23,8 +23,9 @@ FLAGS_NAME = "resolved.flags"
 BEST_WEIGHTS_NAME = "best.weights.npz"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 # What runs were trained with whose record is older than the flag.
-_BEFORE_THERE_WERE = {"variance_weight": 0.0, "loud_weight": 0.0, "level_weight": 0.0, "cosine_weight": 0.0, "pitch_shift": 0}
-_BEFORE_THERE_WERE |= {"init_from": None}
+_BEFORE_THERE_WERE: dict[str, Any] = {
+    **dict.fromkeys(("variance_weight", "loud_weight", "level_weight", "cosine_weight"), 0.0), "pitch_shift": 0, "init_from": None
+}
 _FIRST_FILES = {spec_room.FILE_NAME, model_config.FILE_NAME, FLAGS_NAME}
 
 

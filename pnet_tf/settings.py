@@ -6,6 +6,7 @@ import pathlib
 from pnet_tf.model_config import ModelConfig
 
 STRATEGIES = ("mirrored", "multiworker", "one")
+LOSS_WEIGHTS = ("variance_weight", "loud_weight", "level_weight", "cosine_weight")
 # What Keras calls the policy, by what the flag calls it. float64 is for checking that devices agree.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
@@ -54,15 +55,14 @@ class Settings:
 
     def what_is_learnt(self) -> dict[str, str | int | float]:
         """The settings that decide what is learnt from the data, by flag name; of `init_from` the weights count, not the name."""
-        names = ("batch_size", "window_frames", "loss", "variance_weight", "learning_rate", "warmup_steps", "plateau_factor")
-        names += ("loud_weight", "level_weight", "cosine_weight", "init_from", "plateau_patience", "clip_norm", "ema_decay")
-        names += ("pitch_shift", "seed", "precision")
+        names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor", "plateau_patience")
+        names += (*LOSS_WEIGHTS, "init_from", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """Of the loss, as `loss.make_loss` takes them."""
-        return {name: getattr(self, name) for name in ("variance_weight", "loud_weight", "level_weight", "cosine_weight")}
+        return {name: getattr(self, name) for name in LOSS_WEIGHTS}
 
     def what_all_share(self) -> str:
         """The settings that must be the same in each of several workers: all but where things are and what the chief keeps."""

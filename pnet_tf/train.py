@@ -16,6 +16,7 @@ from absl import logging
 from pnet_tf import command, remote
 from pnet_tf.corpus import INSTRUMENTS
 from pnet_tf.errors import InputError, UsageError
+from pnet_tf.settings import LOSS_WEIGHTS
 from pnet_tf.stop_request import StopRequest, StopRequestedError
 
 
@@ -149,8 +150,7 @@ def main(flags: absl_flags.FlagValues) -> None:
 
 def _train(flags: absl_flags.FlagValues, stop: StopRequest) -> None:
     bands = _whole_numbers(flags, "bands", "2,4,8,16")
-    weights = ("variance_weight", "loud_weight", "level_weight", "cosine_weight")
-    for name in (*weights, "learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
+    for name in (*LOSS_WEIGHTS, "learning_rate", "plateau_factor", "clip_norm", "ema_decay", "checkpoint_minutes"):
         if not math.isfinite(flags[name].value):
             raise UsageError(f"--{name}={flags[name].value}: expected a number")
     if flags.init_from == "":

@@ -65,10 +65,12 @@ class Trained:
             return self, model
         plain = dataclasses.replace(self, config=dataclasses.replace(self.config, recordings=()))
         weights = checkpoint.weights_of(model)
-        # Those that are shorter than a window were never learnt from.
+        # No window was drawn from the others: they are too short, or the training was.
         learnt = [name for name, own in zip(names, weights[f"{note_decay.LAYER}/recording_levels"], strict=True) if own.any()]
         if unlearnt := [name for name in sounds_like if name not in learnt]:
-            raise InputError(f"{self.folder}: learnt nothing from {', '.join(unlearnt)}, which may be shorter than a window")
+            raise InputError(
+                f"{self.folder}: learnt nothing from {', '.join(unlearnt)}: too few steps, or no part as long as a window"
+            )
         weights = note_decay.as_one_recording(weights, names, sounds_like or learnt or names)
         model = unet.build_performance_net(self.spec, plain.config)
         checkpoint.assign_weights(model, weights)

@@ -83,11 +83,11 @@ def build_performance_net(spec: FeatureSpec, config: ModelConfig) -> keras.Model
     if config.note_spectra is None:
         x = blocks.convolve(x, spec.n_bins, name="bins")  # [batch, padded, n_bins]
     else:
-        if config.recordings:
-            inputs["recording"] = keras.Input((), dtype="int32", name="recording")
+        recording = {"recording": keras.Input((), dtype="int32", name="recording")} if config.recordings else {}
+        inputs |= recording
         added = blocks.convolve(x, spec.n_bins, name="bins", initializer="zeros")
         spectra = NoteSpectra(*config.note_spectra, spec.n_bins, n_recordings=len(config.recordings), name=note_decay.LAYER)
-        x = layers.Add(dtype=whole, name="bins_sum")([added, spectra(roll, onsets, *list(inputs.values())[2:])])
+        x = layers.Add(dtype=whole, name="bins_sum")([added, spectra(roll, onsets, **recording)])
     x = layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, dtype=whole, name="bins_act")(x)
     log_power = blocks.CropFrames(name="log_power", dtype=whole)(x, pianoroll)  # [batch, frames, n_bins]
     return keras.Model(inputs, log_power, name="performance_net")
