@@ -24,7 +24,8 @@ BEST_WEIGHTS_NAME = "best.weights.npz"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 # What runs were trained with whose record is older than the flag.
 _BEFORE_THERE_WERE: dict[str, Any] = {
-    **dict.fromkeys(("variance_weight", "loud_weight", "level_weight", "cosine_weight"), 0.0), "pitch_shift": 0, "init_from": None
+    **dict.fromkeys(("variance_weight", "loud_weight", "level_weight", "cosine_weight"), 0.0),
+    **{"pitch_shift": 0, "init_from": None, "schedule": "plateau"},
 }
 _FIRST_FILES = {spec_room.FILE_NAME, model_config.FILE_NAME, FLAGS_NAME}
 

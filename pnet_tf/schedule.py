@@ -1,4 +1,4 @@
-"""How fast is learnt, and how long: warm-up, plateau schedule and early stopping, in numbers that a checkpoint can hold."""
+"""How fast is learnt, and how long: warm-up, plateau and cosine schedule, early stopping, in numbers that a checkpoint holds."""
 
 import dataclasses
 import math
@@ -43,3 +43,11 @@ class Plateau:
 def warmed_up(learning_rate: float, *, step: int, warmup_steps: int) -> float:
     """The rate of step `step`, counted from 0: it rises in equal parts and is whole in step `warmup_steps - 1`."""
     return learning_rate * min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def annealed(learning_rate: float, *, step: int, last_step: int) -> float:
+    """The rate of step `step`, counted from 0, of `last_step` steps: half a cosine, whole at first and next to 0 at the end.
+
+    Source: Loshchilov & Hutter, SGDR (ICLR 2017), without restarts.
+    """
+    return learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / last_step)))

@@ -6,6 +6,7 @@ import pathlib
 from pnet_tf.model_config import ModelConfig
 
 STRATEGIES = ("mirrored", "multiworker", "one")
+SCHEDULES = ("plateau", "cosine")
 LOSS_WEIGHTS = ("variance_weight", "loud_weight", "level_weight", "cosine_weight")
 # What Keras calls the policy, by what the flag calls it. float64 is for checking that devices agree.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
@@ -37,6 +38,7 @@ class Settings:
     cosine_weight: float = 0.0
     learning_rate: float = 1e-3
     warmup_steps: int = 0
+    schedule: str = "plateau"
     plateau_factor: float = 0.5
     plateau_patience: int = 3
     early_stopping: int = 0
@@ -56,7 +58,7 @@ class Settings:
     def what_is_learnt(self) -> dict[str, str | int | float]:
         """The settings that decide what is learnt from the data, by flag name; of `init_from` the weights count, not the name."""
         names = ("batch_size", "window_frames", "loss", "learning_rate", "warmup_steps", "plateau_factor", "plateau_patience")
-        names += (*LOSS_WEIGHTS, "init_from", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
+        names += (*LOSS_WEIGHTS, "schedule", "init_from", "clip_norm", "ema_decay", "pitch_shift", "seed", "precision")
         return {name: getattr(self, name) for name in names}
 
     @property

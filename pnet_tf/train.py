@@ -79,6 +79,13 @@ def _define_recipe(flags: absl_flags.FlagValues) -> None:
     _number(flags, "loud_weight", 0.0, "How much more bins weigh in the loss that are drawn loud. 0: all weigh alike.")
     _number(flags, "learning_rate", 1e-3, "Of Adam, after the warm-up.")
     _integer(flags, "warmup_steps", 0, 0, "Steps over which the learning rate rises from 0, evenly.")
+    absl_flags.DEFINE_enum(
+        "schedule",
+        "plateau",
+        ["plateau", "cosine"],
+        "How the learning rate falls: at validations without a new best, or as half a cosine that ends with the training.",
+        flag_values=flags,
+    )
     _integer(flags, "plateau_patience", 3, 0, "Validations without a new best before the learning rate falls.")
     _number(flags, "plateau_factor", 0.5, "What the learning rate falls by.", upper=1.0)
     _integer(flags, "early_stopping", 0, 0, "Validations without a new best before the training ends; 0 for never.")

@@ -20,7 +20,7 @@ from pnet_tf.errors import InputError
 from pnet_tf.learner import build_learner, restore_learner
 from pnet_tf.progress_line import ProgressLine
 from pnet_tf.run_folder import BEST_WEIGHTS_NAME, made_with
-from pnet_tf.schedule import warmed_up
+from pnet_tf.schedule import annealed, warmed_up
 from pnet_tf.settings import Settings
 from pnet_tf.shard_set import ShardSet
 from pnet_tf.stop_request import StopRequest
@@ -243,9 +243,9 @@ class Trainer:
 
     def _set_learning_rate(self) -> None:
         """Gives the optimizer the rate of the next step, where it is another one."""
-        rate = warmed_up(
-            self.progress.plateau.learning_rate, step=self.progress.step, warmup_steps=self.settings.warmup_steps
-        )
+        step, rate = self.progress.step, self.progress.plateau.learning_rate
+        rate = annealed(rate, step=step, last_step=self.last_step) if self.settings.schedule == "cosine" else rate
+        rate = warmed_up(rate, step=step, warmup_steps=self.settings.warmup_steps)
         if rate != self._rate:
             self.learner.optimizer.learning_rate.assign(rate)
             self._rate = rate
@@ -286,7 +286,7 @@ class Trainer:
             before, plateau = plateau, plateau.after(
                 value,
                 patience=self.settings.plateau_patience,
-                factor=self.settings.plateau_factor,
+                factor=1.0 if self.settings.schedule == "cosine" else self.settings.plateau_factor,
                 min_learning_rate=_MIN_LEARNING_RATE,
             )
             if value < before.best_loss and self.cluster.is_chief:

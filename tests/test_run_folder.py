@@ -63,6 +63,7 @@ def test_another_run_is_refused_and_the_difference_named(changes, message, tmp_p
 
 def test_a_run_from_before_a_flag_goes_on_where_the_flag_changes_nothing(tmp_path):
     since = {"variance_weight": 0.0, "loud_weight": 0.0, "level_weight": 0.0, "cosine_weight": 0.0, "pitch_shift": 0}
+    since["schedule"] = "plateau"
     since |= {"init_from": None}
     start_run(run_in(tmp_path / "a"), flag_text="")
     start_run(run_in(tmp_path / "a", training={**TRAINING, **since}), flag_text="")

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from pnet_tf.schedule import Plateau, warmed_up
+from pnet_tf.schedule import Plateau, annealed, warmed_up
 
 # threshold=0, patience=2, factor=0.5, min_lr=0.3: the third validation in a row without a new best halves the rate.
 # loss, then rate, best loss and validations without a new best after it: since the rate fell, and at all
@@ -63,3 +63,9 @@ def test_the_rate_rises_evenly_and_stays():
     rates = [warmed_up(0.8, step=step, warmup_steps=4) for step in range(6)]
     assert rates == [pytest.approx(rate) for rate in (0.2, 0.4, 0.6, 0.8, 0.8, 0.8)]
     assert [warmed_up(0.8, step=step, warmup_steps=0) for step in (0, 1)] == [0.8, 0.8]
+
+
+def test_half_a_cosine_is_whole_at_first_half_in_the_middle_and_nothing_at_the_end():
+    rates = [annealed(0.8, step=step, last_step=6) for step in range(8)]
+    sixth = 0.4 * 3**0.5 / 2
+    assert rates == [pytest.approx(rate) for rate in (0.8, 0.4 + sixth, 0.6, 0.4, 0.2, 0.4 - sixth, 0.0, 0.0)]
