@@ -1,6 +1,7 @@
 """Trained weights to a SavedModel (inference alone, explicit signatures, the spec inside) or to a voice folder."""
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -28,6 +29,7 @@ _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback dura
 _ITERATIONS_TO_MEASURE = 4
 # Where TensorFlow keeps what belongs to a SavedModel and is not loaded with it.
 _EXTRA_NAME = "assets.extra"
+_LEVEL_FACTS = ("noise_floor", "ceiling", "loudness_lufs")
 
 
 class ExportedVoice(tf.Module):
@@ -98,13 +100,16 @@ def _with_fixed_settings(
     return tf.function(sound, autograph=False)
 
 
-def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
+def export_savedmodel(
+    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+) -> pathlib.Path:
     """Writes trained weights as a SavedModel that loads without this package.
 
     Args:
       source: a run folder whose training has had a validation, a voice folder, or the name of a shipped voice.
       out: the SavedModel; must not exist, or be an empty folder.
       sounds_like: as for `Trained.for_use`.
+      levels: whether it keeps the recordings' noise floor and ceiling; without them it sounds as the network draws.
 
     Returns:
       `out`.
@@ -112,17 +117,19 @@ def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path, *, sounds_l
     Raises:
       InputError: the source cannot be read, or `out` is taken.
     """
-    _write_savedmodel(source, out, sounds_like)
+    _write_savedmodel(out, *_open_for(source, out, sounds_like, levels=levels))
     return out
 
 
-def export_served(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
+def export_served(
+    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+) -> pathlib.Path:
     """Writes trained weights as TensorFlow Serving wants them: with the signature `sound`, and requests to warm up with.
 
     Args:
       source: as for `export_savedmodel`.
       out: the folder of all versions; one with the next number is made in it, 1 at first.
-      sounds_like: as for `Trained.for_use`.
+      sounds_like, levels: as for `export_savedmodel`.
 
     Returns:
       The folder of the new version.
@@ -131,14 +138,11 @@ def export_served(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like:
       InputError: the source cannot be read, or no version can be made in `out`.
     """
     version = out / str(max(voice_folder.versions(out), default=0) + 1)
-    _write_savedmodel(source, version, sounds_like, for_servers=True)
+    _write_savedmodel(version, *_open_for(source, version, sounds_like, levels=levels), for_servers=True)
     return version
 
 
-def _write_savedmodel(
-    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], *, for_servers: bool = False
-) -> None:
-    trained, model = _open_for(source, out, sounds_like)
+def _write_savedmodel(out: pathlib.Path, trained: Trained, model: keras.Model, *, for_servers: bool = False) -> None:
     with _appearing_whole(out) as (partial, scratch):
         voice = _voice_in(scratch, model, trained)
         facts = dict(trained.facts) | {"loudness_lufs": _loudness(voice, trained)}
@@ -152,9 +156,11 @@ def _write_savedmodel(
             serving_warm_up.write_warm_up(warm_up, trained.spec, model=trained.facts["instrument"])
 
 
-def export_voice(source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = ()) -> pathlib.Path:
+def export_voice(
+    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+) -> pathlib.Path:
     """Writes trained weights as a voice folder, in float16; arguments, result and errors as `export_savedmodel`."""
-    trained, model = _open_for(source, out, sounds_like)
+    trained, model = _open_for(source, out, sounds_like, levels=levels)
     with _appearing_whole(out) as (partial, scratch):
         partial.mkdir()
         voice_folder.write_weights(partial, checkpoint.weights_of(model))
@@ -172,11 +178,17 @@ def _copy(papers: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _open_for(source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str]) -> tuple[Trained, keras.Model]:
+def _open_for(
+    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], *, levels: bool
+) -> tuple[Trained, keras.Model]:
     """What is exported, and its network; raises InputError where it cannot be read, or where `out` is taken."""
     trained = open_trained(source)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
+    if not levels:
+        # Nor how loud it is, which was measured with them.
+        facts = {name: fact for name, fact in trained.facts.items() if name not in _LEVEL_FACTS}
+        trained = dataclasses.replace(trained, facts=facts)
     return trained.for_use(sounds_like)
 
 

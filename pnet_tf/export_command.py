@@ -37,6 +37,12 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "Recordings that it sounds like, of a training with --per_recording; of several, or by default of all, the mean.",
         flag_values=flags,
     )
+    absl_flags.DEFINE_bool(
+        "levels",
+        True,
+        "Keep the noise floor and the ceiling of its recordings; without them it sounds as the network draws.",
+        flag_values=flags,
+    )
 
 
 def main(flags: absl_flags.FlagValues) -> None:
@@ -50,7 +56,8 @@ def main(flags: absl_flags.FlagValues) -> None:
     ways = {"savedmodel": export.export_savedmodel, "serving": export.export_served, "voice": export.export_voice}
     write = ways[flags.format]
     with command.unwinding_on_sigterm():
-        folder = write(flags.run_dir, pathlib.Path(flags.out), sounds_like=flags.sounds_like)
+        out = pathlib.Path(flags.out)
+        folder = write(flags.run_dir, out, sounds_like=flags.sounds_like, levels=flags.levels)
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pnet_tf import export, griffin_lim, hiss_gate, savedmodel, stft, voice_folder
+from pnet_tf import export, griffin_lim, hiss_gate, runtimes, savedmodel, stft, voice_folder
 from pnet_tf.errors import InputError
 from pnet_tf.run_folder import open_run
 from pnet_tf.spec import FeatureSpec
@@ -106,6 +106,26 @@ def test_spec_and_voice_are_inside_and_each_weight_once(tiny_model, tiny_run, lo
 def test_the_loudness_of_the_voice_is_inside(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "loudness_of_voice", lambda *_, **__: -31.2345)
     assert savedmodel.open_voice(export.export_savedmodel(tiny_run, tmp_path / "model")).loudness_lufs == -31.23
+
+
+def test_without_levels_it_sounds_as_the_network_draws(tiny_run, tmp_path, monkeypatch):
+    """From a run and from a voice, whose loudness was measured with them and is measured again."""
+    with_levels = export.export_voice(tiny_run, tmp_path / "voice")
+    monkeypatch.setattr(export, "loudness_of_voice", lambda *_, **__: -31.2345)
+    for name, source in (("a", tiny_run), ("b", with_levels)):
+        plain = runtimes.open_voice(export.export_voice(source, tmp_path / name, levels=False))
+        assert plain.noise_floor is None and plain.ceiling is None and plain.loudness_lufs == -31.23
+    kept = runtimes.open_voice(with_levels)
+    assert kept.noise_floor is not None and kept.ceiling is not None
+    rolls = {name: tf.constant(roll) for name, roll in rolls_of(50).items()}
+    model = tf.saved_model.load(str(export.export_savedmodel(tiny_run, tmp_path / "model", levels=False)))
+    sounded = model.signatures["audio"](**rolls, iterations=tf.constant(2), seed=tf.constant(0))
+    gain = hiss_gate.rest_gain(tf.reduce_any(rolls["pianoroll"] > 0, axis=2), SPEC)
+    gated = hiss_gate.gate(sounded["log_power"], gain)
+    expected = griffin_lim.griffin_lim(stft.magnitude_from_log_power(gated, SPEC), SPEC, iterations=2).numpy()
+    np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
+    version = export.export_served(tiny_run, tmp_path / "served", levels=False)
+    assert json.loads((version / "assets" / "voice.json").read_text()).get("noise_floor") is None
 
 
 def test_the_terms_and_the_card_of_a_voice_go_with_what_is_made_of_it(tiny_run, tmp_path):

@@ -79,5 +79,8 @@ def test_a_training_per_recording_is_exported_as_the_recordings_that_are_named(t
         weights[like] = (out / "weights.npz").read_bytes()
     assert len(set(weights.values())) == len(weights)
     assert run(f"--run_dir={tmp_path / 'voice1'}", f"--out={tmp_path / 'model'}") == 0
+    assert run(f"--run_dir={tmp_path / 'voice1'}", f"--out={tmp_path / 'bare'}", "--format=voice", "--nolevels") == 0
+    facts = [voice_folder.open_folder(tmp_path / name)[2] for name in ("voice1", "bare")]
+    assert [levels["noise_floor"] is None for levels in facts] == [False, True]
     again, same = tmp_path / "again", [*tiny_flags, "--steps=1", "--note_spectra", f"--init_from={tmp_path / 'voice1'}"]
     assert command.run(train.define_flags, train.main, [*same, f"--data={tiny_shards}", f"--run_dir={again}"]) == 0
