@@ -149,6 +149,7 @@ def make_controls(
         "recording": controls.recording,
         "inverted": lambda: controls.inverted(plan.iterations),
         "late": controls.late,
+        "tones": controls.tones,
         "mean_spectrum": lambda: controls.mean_spectrum(passages(corpus, training, spec), spec, plan.iterations),
         "soundfont": lambda: _sampler(plan.soundfont, instrument),
     }

@@ -20,6 +20,7 @@ LATE_SEC = 3
 _LEARN_SEC = 40 * 60
 # A spectrogram is inverted in pieces of 24 s, so that memory does not grow with the recording.
 _PIECE_FRAMES = 4096
+_PARTIALS, _EDGE_SEC = 30, 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,30 @@ def late() -> Candidate:
 
     about = f"the recording {LATE_SEC} s late, its last {LATE_SEC} s first (or by half, where it is shorter than twice that)"
     return Candidate(f"recording, {LATE_SEC} s late", "control", about, sound)
+
+
+def tones() -> Candidate:
+    """Clean tones exactly as written: what onset detector and pitch tracker hear in a performance without a fault."""
+
+    def sound(passage: Passage, seed: int) -> np.ndarray:
+        """Float32 [samples], as the passage."""
+        rate_hz, n_samples = passage.spec.sample_rate_hz, len(passage.waveform)
+        waveform = np.zeros(n_samples, np.float32)
+        for note in passage.score.notes:
+            first, end = (min(round(sec * rate_hz), n_samples) for sec in (note.start_sec, note.end_sec))
+            waveform[first:end] += _tone(end - first, 440 * 2 ** ((note.pitch - 69) / 12), rate_hz)
+        return waveform
+
+    about = f"{_PARTIALS} partials a note, the k-th of amplitude 1/k, exactly as written"
+    return Candidate("clean tones", "control", about, sound)
+
+
+def _tone(n_samples: int, pitch_hz: float, rate_hz: int) -> np.ndarray:
+    """Partials up to nine tenths of the highest frequency there is, with edges against clicks: float64 [samples]."""
+    at_sec = np.arange(n_samples) / rate_hz
+    n_partials = min(_PARTIALS, int(0.45 * rate_hz / pitch_hz))
+    tone = sum(np.sin(2 * np.pi * k * pitch_hz * at_sec) / k for k in range(1, n_partials + 1))
+    return tone * np.minimum(1, np.minimum(at_sec, at_sec[::-1]) / _EDGE_SEC)
 
 
 def mean_spectrum(training: Iterable[tuple[str, Passage | InputError]], spec: FeatureSpec, iterations: int) -> Candidate:

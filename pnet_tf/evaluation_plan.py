@@ -9,7 +9,7 @@ from pnet_tf.corpus import Split
 from pnet_tf.errors import InputError, UsageError
 from pnet_tf.remote import AnyPath
 
-CONTROLS = ("recording", "inverted", "late", "mean_spectrum", "soundfont")
+CONTROLS = ("recording", "inverted", "late", "tones", "mean_spectrum", "soundfont")
 _MAX_SEED = 2**31 - 1
 
 

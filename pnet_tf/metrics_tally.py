@@ -162,8 +162,9 @@ def _tally_pitch(candidate: Sound, score: Score, segments: _Segments) -> np.ndar
     sums = np.stack([np.zeros(segments.n), np.bincount(index[single], minlength=segments.n)], axis=1)
     if candidate.is_silent or not single.any():
         return sums
-    # An octave to both sides: a tracker that may only say what the score says is no judge.
-    heard_hz = candidate.pitch_hz(wanted_hz[single].min() / 2, wanted_hz[single].max() * 2)
+    # Below the score's lowest note there is only what several notes that ring have in common; what is played an octave lower is
+    # heard as wrong all the same. Above it is an octave: a tracker that may only say what the score says is no judge.
+    heard_hz = candidate.pitch_hz(wanted_hz[single].min() / 2 ** (1 / 12), wanted_hz[single].max() * 2)
     voiced = np.ones(len(wanted_hz))
     for segment in np.unique(index[single]):
         frames = single & (index == segment)

@@ -8,7 +8,7 @@ from pnet_tf import metrics
 from pnet_tf.errors import InputError
 from pnet_tf.evaluation_source import Passage
 from pnet_tf.metrics_sound import Sound
-from tests.test_metrics_tally import N_SAMPLES, NOTES, RATE_HZ, SCORE, SPEC, waveform_of
+from tests.test_metrics_tally import N_SAMPLES, NOTES, RATE_HZ, SCORE, SPEC, score_of, waveform_of
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,21 @@ def test_the_late_recording_is_turned_round(passage):
     np.testing.assert_array_equal(late, np.roll(passage.waveform, N_SAMPLES // 2))
     longer = Passage("piece", np.arange(7 * RATE_HZ, dtype=np.float32), SCORE, SPEC)
     assert controls.late().sound(longer, 0)[controls.LATE_SEC * RATE_HZ] == 0
+
+
+def test_clean_tones_are_what_is_written_and_nothing_else(passage):
+    tones = controls.tones()
+    waveform = tones.sound(passage, 0)
+    assert waveform.shape == passage.waveform.shape and waveform.dtype == np.float32
+    sounding = np.zeros(N_SAMPLES, bool)
+    for start, end, _ in NOTES:
+        sounding[start:end] = True
+    assert not waveform[~sounding].any() and (waveform[sounding] ** 2).mean() > 0.1
+    values = compare(passage, tones)
+    assert values["pitch_accuracy"] == 1 and values["onset_recall"] == 1 and values["chroma_cosine"] > 0.9
+    beyond = score_of((0.5, 9, 69), (5, 6, 60), (1, 1.00001, 127))
+    cut = tones.sound(Passage("piece", passage.waveform[:RATE_HZ], beyond, SPEC), 0)
+    assert cut.shape == (RATE_HZ,) and np.isfinite(cut).all() and cut[-RATE_HZ // 4 :].any()
 
 
 def test_the_mean_spectrum_plays_the_right_notes_with_one_tone_each(passage):

@@ -99,6 +99,18 @@ def test_notes_of_a_tenth_of_a_second_played_as_written_have_their_pitches():
     assert right / wanted > 0.95 and wanted >= len(pitches)
 
 
+@pytest.mark.parametrize(("moved", "share"), [(0, (0.97, 1)), (-12, (0, 0.03)), (-7, (0, 0.03)), (7, (0, 0.03)), (12, (0, 0.03))])
+def test_leaps_that_are_played_as_written_have_their_pitches_and_an_octave_beside_has_not(moved, share):
+    """Notes of a fifth of a second that leap up by a sixth and ring on: librosa's own numbers hear many an octave too low."""
+    pitches = [60, 69, 62, 71, 64, 73, 60, 68, 59, 67, 76, 67, 59, 68]
+    length = RATE_HZ // 5
+    played = [(k * length, min((k + 2) * length, N_SAMPLES), pitch + moved) for k, pitch in enumerate(pitches)]
+    sound = Sound(waveform_of(played, decay=20, n_partials=8), SPEC)
+    score = score_of(*((Fraction(k, 5), Fraction(k + 1, 5), pitch) for k, pitch in enumerate(pitches)))
+    right, wanted = metrics_tally.tally(sound, sound, score)["pitch"][0]
+    assert share[0] <= right / wanted <= share[1] and wanted > 40
+
+
 def test_the_right_pitch_is_counted_and_a_wrong_one_is_not():
     """Two seconds of A4; the score wants A4, then B4, and in the second of the chord nothing."""
     tone = Sound(np.sin(2 * np.pi * 440 * np.arange(3 * RATE_HZ) / RATE_HZ), SPEC)
