@@ -17,10 +17,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pnet_tf import checkpoint, griffin_lim, hiss_gate, serving_warm_up, stft, voice_folder
+from pnet_tf import checkpoint, dataset, griffin_lim, hiss_gate, serving_warm_up, stft, voice_folder
 from pnet_tf import spec as spec_room
 from pnet_tf.errors import InputError
-from pnet_tf.spec import FeatureSpec
+from pnet_tf.peak_levels import peak_levels
+from pnet_tf.remote import AnyPath
+from pnet_tf.shard_set import ShardSet, open_shard_set
+from pnet_tf.spec import FeatureSpec, require_same
 from pnet_tf.trained import Trained, open_trained
 from pnet_tf.voice_folder import VOICE_NAME
 from pnet_tf.voice_level import loudness_of_voice
@@ -29,7 +32,7 @@ _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback dura
 _ITERATIONS_TO_MEASURE = 4
 # Where TensorFlow keeps what belongs to a SavedModel and is not loaded with it.
 _EXTRA_NAME = "assets.extra"
-_LEVEL_FACTS = ("noise_floor", "ceiling", "loudness_lufs")
+_LEVEL_FACTS = ("noise_floor", "ceiling", "peaks", "loudness_lufs")
 
 
 class ExportedVoice(tf.Module):
@@ -38,7 +41,7 @@ class ExportedVoice(tf.Module):
     def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, facts: Mapping[str, Any]) -> None:
         super().__init__(name="voice")
         self._spec = spec
-        self._levels = hiss_gate.levels(facts.get("noise_floor"), facts.get("ceiling"))
+        self._levels = hiss_gate.levels(*(facts.get(name) for name in ("noise_floor", "ceiling", "peaks")))
         # Behind a function, or TensorFlow would follow the model too and write every weight twice.
         self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]
@@ -101,7 +104,12 @@ def _with_fixed_settings(
 
 
 def export_savedmodel(
-    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+    source: str | pathlib.Path,
+    out: pathlib.Path,
+    *,
+    sounds_like: Sequence[str] = (),
+    levels: bool = True,
+    match_peaks: AnyPath | None = None,
 ) -> pathlib.Path:
     """Writes trained weights as a SavedModel that loads without this package.
 
@@ -110,6 +118,7 @@ def export_savedmodel(
       out: the SavedModel; must not exist, or be an empty folder.
       sounds_like: as for `Trained.for_use`.
       levels: whether it keeps the recordings' noise floor and ceiling; without them it sounds as the network draws.
+      match_peaks: shard set that it was trained on: what it draws loudest rises to what that has (`peak_levels`).
 
     Returns:
       `out`.
@@ -117,19 +126,24 @@ def export_savedmodel(
     Raises:
       InputError: the source cannot be read, or `out` is taken.
     """
-    _write_savedmodel(out, *_open_for(source, out, sounds_like, levels=levels))
+    _write_savedmodel(out, *_open_for(source, out, sounds_like, levels, match_peaks))
     return out
 
 
 def export_served(
-    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+    source: str | pathlib.Path,
+    out: pathlib.Path,
+    *,
+    sounds_like: Sequence[str] = (),
+    levels: bool = True,
+    match_peaks: AnyPath | None = None,
 ) -> pathlib.Path:
     """Writes trained weights as TensorFlow Serving wants them: with the signature `sound`, and requests to warm up with.
 
     Args:
       source: as for `export_savedmodel`.
       out: the folder of all versions; one with the next number is made in it, 1 at first.
-      sounds_like, levels: as for `export_savedmodel`.
+      sounds_like, levels, match_peaks: as for `export_savedmodel`.
 
     Returns:
       The folder of the new version.
@@ -138,7 +152,7 @@ def export_served(
       InputError: the source cannot be read, or no version can be made in `out`.
     """
     version = out / str(max(voice_folder.versions(out), default=0) + 1)
-    _write_savedmodel(version, *_open_for(source, version, sounds_like, levels=levels), for_servers=True)
+    _write_savedmodel(version, *_open_for(source, version, sounds_like, levels, match_peaks), for_servers=True)
     return version
 
 
@@ -157,10 +171,15 @@ def _write_savedmodel(out: pathlib.Path, trained: Trained, model: keras.Model, *
 
 
 def export_voice(
-    source: str | pathlib.Path, out: pathlib.Path, *, sounds_like: Sequence[str] = (), levels: bool = True
+    source: str | pathlib.Path,
+    out: pathlib.Path,
+    *,
+    sounds_like: Sequence[str] = (),
+    levels: bool = True,
+    match_peaks: AnyPath | None = None,
 ) -> pathlib.Path:
     """Writes trained weights as a voice folder, in float16; arguments, result and errors as `export_savedmodel`."""
-    trained, model = _open_for(source, out, sounds_like, levels=levels)
+    trained, model = _open_for(source, out, sounds_like, levels, match_peaks)
     with _appearing_whole(out) as (partial, scratch):
         partial.mkdir()
         voice_folder.write_weights(partial, checkpoint.weights_of(model))
@@ -179,7 +198,7 @@ def _copy(papers: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
 
 
 def _open_for(
-    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], *, levels: bool
+    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], levels: bool, match_peaks: AnyPath | None
 ) -> tuple[Trained, keras.Model]:
     """What is exported, and its network; raises InputError where it cannot be read, or where `out` is taken."""
     trained = open_trained(source)
@@ -189,7 +208,24 @@ def _open_for(
         # Nor how loud it is, which was measured with them.
         facts = {name: fact for name, fact in trained.facts.items() if name not in _LEVEL_FACTS}
         trained = dataclasses.replace(trained, facts=facts)
-    return trained.for_use(sounds_like)
+    trained, model = trained.for_use(sounds_like)
+    if match_peaks is not None:
+        trained = _with_peaks(trained, model, open_shard_set(match_peaks), sounds_like)
+    return trained, model
+
+
+def _with_peaks(trained: Trained, model: keras.Model, shards: ShardSet, sounds_like: Sequence[str]) -> Trained:
+    """With the curve that brings what the network draws loudest to the recordings; how loud it is, is measured anew."""
+    require_same(trained.spec, shards.spec, our_place=str(trained.folder), their_place=str(shards.folder))
+    if shards.manifest.instrument != trained.facts["instrument"]:
+        raise InputError(f"{shards.folder}: holds {shards.manifest.instrument}, and this is {trained.facts['instrument']}")
+    plan = dataset.plan_windows(shards, "train", window_frames=trained.facts["window_frames"])
+    try:
+        peaks = peak_levels(model, shards, plan, sounds_like)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError, UnicodeDecodeError) as error:
+        raise InputError(f"{shards.folder}: a shard was changed or damaged; prepare the data again") from error
+    facts = {name: fact for name, fact in trained.facts.items() if name != "loudness_lufs"}
+    return dataclasses.replace(trained, facts={**facts, "peaks": peaks})
 
 
 @contextlib.contextmanager

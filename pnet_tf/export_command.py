@@ -12,7 +12,8 @@ import sys
 from absl import flags as absl_flags
 from absl import logging
 
-from pnet_tf import command
+from pnet_tf import command, remote
+from pnet_tf.errors import UsageError
 
 
 def define_flags(flags: absl_flags.FlagValues) -> None:
@@ -43,21 +44,31 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
         "Keep the noise floor and the ceiling of its recordings; without them it sounds as the network draws.",
         flag_values=flags,
     )
+    absl_flags.DEFINE_string(
+        "match_peaks",
+        None,
+        "Shard set that it was trained on: what it draws loudest rises to the loudest that its recordings have.",
+        flag_values=flags,
+    )
 
 
 def main(flags: absl_flags.FlagValues) -> None:
     """Exports as the flags say.
 
     Raises:
-      InputError: the weights cannot be read, or the folder is taken.
+      UsageError: two flags ask for contrary things.
+      InputError: the weights or the shard set cannot be read, or the folder is taken.
     """
+    if flags.match_peaks is not None and not flags.levels:
+        raise UsageError("--match_peaks and --nolevels: peaks are levels too; give one of the two")
+    shards = None if flags.match_peaks is None else remote.path_of(flags.match_peaks)
     from pnet_tf import export  # brings TensorFlow
 
     ways = {"savedmodel": export.export_savedmodel, "serving": export.export_served, "voice": export.export_voice}
     write = ways[flags.format]
     with command.unwinding_on_sigterm():
         out = pathlib.Path(flags.out)
-        folder = write(flags.run_dir, out, sounds_like=flags.sounds_like, levels=flags.levels)
+        folder = write(flags.run_dir, out, sounds_like=flags.sounds_like, levels=flags.levels, match_peaks=shards)
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
 
 

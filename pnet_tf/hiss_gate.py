@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from pnet_tf import light_gate
 from pnet_tf.light_gate import CLOSE_SEC, FLOOR, FULL, HOLD_SEC, LEAD_SEC, OPEN_SEC
 from pnet_tf.spec import FeatureSpec
 
@@ -40,15 +41,30 @@ def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
     return since
 
 
-def levels(noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None) -> dict[str, tf.Tensor]:
-    """What a voice knows of its recordings' levels, [bins] or None, as `gate` takes it: float32 [bins], or [1] of no bound."""
-    return {
-        "noise_floor": tf.constant(noise_floor or [0.0], tf.float32), "ceiling": tf.constant(ceiling or [math.inf], tf.float32)
-    }
+def levels(
+    noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None, peaks: Sequence[Sequence[float]] | None = None
+) -> dict[str, tf.Tensor]:
+    """What a voice knows of its recordings' levels, as `gate` takes it: tensors of what `light_gate.levels` gives."""
+    return {name: tf.constant(level) for name, level in light_gate.levels(noise_floor, ceiling, peaks).items()}
+
+
+def _risen(log_power: tf.Tensor, peaks: tf.Tensor) -> tf.Tensor:
+    """As `numpy.interp` adds it: [...] of log power -> the same."""
+    drawn, rise = tf.unstack(peaks)
+    risen = log_power
+    for k in range(1, peaks.shape[1]):
+        part = tf.clip_by_value(log_power, drawn[k - 1], drawn[k]) - drawn[k - 1]
+        risen += part * ((rise[k] - rise[k - 1]) / (drawn[k] - drawn[k - 1]))
+    return risen
 
 
 def gate(
-    log_power: tf.Tensor, gain: tf.Tensor, *, noise_floor: tf.Tensor | float = 0.0, ceiling: tf.Tensor | float = math.inf
+    log_power: tf.Tensor,
+    gain: tf.Tensor,
+    *,
+    noise_floor: tf.Tensor | float = 0.0,
+    ceiling: tf.Tensor | float = math.inf,
+    peaks: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Log power without hiss, and within the levels of the recordings.
 
@@ -57,11 +73,14 @@ def gate(
       gain: float32 [batch, frames], from `rest_gain`.
       noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none; counts up to `FLOOR`.
       ceiling: log power that no bin is let above, float32 [bins], or infinity for none.
+      peaks: drawn log power, and what is added to it there: float32 [2, points], linear between, nothing below the first.
 
     Returns:
-      float32 [batch, frames, bins], nowhere more than `log_power` or the floor, nor below 0; where a note sounds and log power is
-      at least `FULL` and at most the ceiling, the same number.
+      float32 [batch, frames, bins], nowhere more than `log_power` as it has risen or the floor, nor below 0; where a note sounds
+      and log power is at least `FULL`, below the first peak and at most the ceiling, the same number.
     """
+    if peaks is not None:
+        log_power = _risen(log_power, peaks)
     log_power = tf.minimum(log_power, ceiling)
     risen = tf.clip_by_value((log_power - FLOOR) / (FULL - FLOOR), 0.0, 1.0)
     kept = tf.maximum(tf.maximum(log_power, 0.0) * risen * risen * (3 - 2 * risen), tf.minimum(noise_floor, FLOOR))

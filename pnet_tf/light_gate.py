@@ -49,15 +49,33 @@ def _frames_since(sounding: np.ndarray) -> np.ndarray:
     return frame - np.maximum.accumulate(np.where(sounding, frame, -np.inf), axis=1)
 
 
-def levels(noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None) -> dict[str, np.ndarray]:
-    """What a voice knows of its recordings' levels, [bins] or None, as `gate` takes it: float32 [bins], or [1] of no bound."""
+def levels(
+    noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None, peaks: Sequence[Sequence[float]] | None = None
+) -> dict[str, np.ndarray]:
+    """What a voice knows of its recordings' levels, as `gate` takes it.
+
+    Args:
+      noise_floor: [bins], or None.
+      ceiling: [bins], or None.
+      peaks: [2, points] as `peak_levels` gives it, or None.
+
+    Returns:
+      `noise_floor` and `ceiling`, float32 [bins], or [1] of no bound; `peaks`, float32 [2, points], or [2, 0].
+    """
     return {
-        "noise_floor": np.array(noise_floor or [0.0], np.float32), "ceiling": np.array(ceiling or [math.inf], np.float32)
+        "noise_floor": np.array(noise_floor or [0.0], np.float32),
+        "ceiling": np.array(ceiling or [math.inf], np.float32),
+        "peaks": np.array(peaks or ((), ()), np.float32),
     }
 
 
 def gate(
-    log_power: np.ndarray, gain: np.ndarray, *, noise_floor: np.ndarray | float = 0.0, ceiling: np.ndarray | float = math.inf
+    log_power: np.ndarray,
+    gain: np.ndarray,
+    *,
+    noise_floor: np.ndarray | float = 0.0,
+    ceiling: np.ndarray | float = math.inf,
+    peaks: np.ndarray | None = None,
 ) -> np.ndarray:
     """Log power without hiss, and within the levels of the recordings.
 
@@ -66,11 +84,14 @@ def gate(
       gain: float32 [batch, frames], from `rest_gain`.
       noise_floor: log power of the recordings' noise, float32 [bins], or 0 for none; counts up to `FLOOR`.
       ceiling: log power that no bin is let above, float32 [bins], or infinity for none.
+      peaks: drawn log power, and what is added to it there: float32 [2, points], linear between, nothing below the first.
 
     Returns:
-      float32 [batch, frames, bins], nowhere more than `log_power` or the floor, nor below 0; where a note sounds and log power is
-      at least `FULL` and at most the ceiling, the same number.
+      float32 [batch, frames, bins], nowhere more than `log_power` as it has risen or the floor, nor below 0; where a note sounds
+      and log power is at least `FULL`, below the first peak and at most the ceiling, the same number.
     """
+    if peaks is not None and peaks.size:
+        log_power = log_power + np.interp(log_power, *peaks).astype(np.float32)
     log_power = np.minimum(log_power, np.float32(ceiling))
     risen = np.clip((log_power - np.float32(FLOOR)) / np.float32(FULL - FLOOR), 0, 1)
     kept = np.maximum(log_power, 0) * (risen * risen * (3 - 2 * risen))

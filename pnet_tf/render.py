@@ -100,7 +100,7 @@ class Piece:
         spec = self._voice.spec
         inverter = Inverter(spec, **dataclasses.asdict(settings), runtime=self._voice.runtime)
         gain, first = self._rest_gain(), 0
-        levels = light_gate.levels(self._voice.noise_floor, self._voice.ceiling)
+        levels = light_gate.levels(self._voice.noise_floor, self._voice.ceiling, self._voice.peaks)
         for drawn in self.log_power():
             frames = slice(first, first + len(drawn))
             log_power = light_gate.gate(drawn[None], gain[None, frames], **levels)[0]

@@ -24,6 +24,8 @@ class Voice:
       loudness_lufs: mean loudness of what it plays, measured at export; None where that was not known.
       noise_floor: log power of its recordings' noise, [bins]; None where that was not known.
       ceiling: log power that its recordings hardly ever exceeded, [bins]; None where that was not known.
+      peaks: log power that it draws, and what is added to it there, so that its loudest is as loud as its recordings' loudest,
+        [2, points]; None for nothing.
       runtime: what draws it and turns it into sound, one of `RUNTIMES`.
     """
 
@@ -35,6 +37,7 @@ class Voice:
     loudness_lufs: float | None = None
     noise_floor: tuple[float, ...] | None = None
     ceiling: tuple[float, ...] | None = None
+    peaks: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     runtime: str = "tensorflow"
 
     @property

@@ -6,6 +6,7 @@
 """
 
 import hashlib
+import itertools
 import json
 import math
 import pathlib
@@ -40,7 +41,7 @@ _SEALED = {
 _MARKS = (VOICE_NAME, WEIGHTS_NAME, GRAPH_NAME, "run.json")
 _FACTS_KEY = "facts_sha256"
 _MAX_LUFS = 200
-_LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30
+_LEVELS, _MAX_LOG_POWER, _MOST_PEAKS = ("noise_floor", "ceiling"), 30, 64
 _REASON_CHARACTERS, _MOST_NAME_CHARACTERS = 120, 60
 _HALF = np.dtype("<f2")
 
@@ -109,7 +110,8 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
 
     Returns:
       `instrument`; `pitch_frames`, the frames in which it heard each pitch; `window_frames`; `loudness_lufs` or None;
-      `noise_floor` and `ceiling`, log power as `level_range` measures it, [bins], or None.
+      `noise_floor` and `ceiling`, log power as `level_range` measures it, [bins], or None; `peaks`, as `peak_levels`
+      measures them, or None.
 
     Raises:
       InputError: there is none, or it cannot be read.
@@ -123,6 +125,7 @@ def read_facts(path: pathlib.Path, spec: FeatureSpec) -> dict[str, Any]:
             "window_frames": int(fields["window_frames"]),
             "loudness_lufs": None if loudness is None else float(loudness),
             **_levels_of(fields, spec),
+            "peaks": _peaks_of(fields.get("peaks")),
         }
         wild = not -_MAX_LUFS < (facts["loudness_lufs"] or 0) < _MAX_LUFS or min(facts["pitch_frames"], default=0) < 0
         if facts["window_frames"] < 1 or len(facts["pitch_frames"]) != spec.n_pitches or wild:
@@ -150,6 +153,21 @@ def _levels_of(fields: Mapping[str, Any], spec: FeatureSpec) -> dict[str, tuple[
     if not all(0 <= low <= high < _MAX_LOG_POWER for low, high in zip(*rows)):
         raise ValueError("levels out of range")
     return {name: tuple(map(float, row)) for name, row in zip(_LEVELS, rows)}
+
+
+def _peaks_of(rows: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Drawn levels and what is added there; raises ValueError where they are no rising curve of no fall."""
+    if rows is None:
+        return None
+    if not isinstance(rows, list) or [isinstance(row, list) for row in rows] != [True, True]:
+        raise ValueError("peaks have to be two lists of numbers")
+    drawn, rise = rows
+    if not 0 < len(drawn) == len(rise) <= _MOST_PEAKS or any(type(x) not in (int, float) for x in (*drawn, *rise)):
+        raise ValueError("peaks have to be two lists of as many numbers")
+    is_rising = all(0 <= low < high < _MAX_LOG_POWER for low, high in itertools.pairwise((*drawn, _MAX_LOG_POWER - 1)))
+    if not is_rising or not all(0 <= low <= high < _MAX_LOG_POWER for low, high in itertools.pairwise((0, *rise))) or rise[0]:
+        raise ValueError("peaks out of range")
+    return tuple(map(float, drawn)), tuple(map(float, rise))
 
 
 def open_folder(folder: pathlib.Path) -> tuple[FeatureSpec, ModelConfig, dict[str, Any]]:

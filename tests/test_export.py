@@ -128,6 +128,47 @@ def test_without_levels_it_sounds_as_the_network_draws(tiny_run, tmp_path, monke
     assert json.loads((version / "assets" / "voice.json").read_text()).get("noise_floor") is None
 
 
+def test_peaks_are_those_of_the_network_that_is_exported(tiny_run, tiny_shards, tmp_path, monkeypatch):
+    """Measured on the shards that are given, for the recordings that are named, and kept until they are left out."""
+    seen = []
+
+    def measured(model, shards, plan, names):
+        seen.append((shards.folder, plan.window_frames, tuple(names), model.count_params()))
+        return (4.0, 5.0), (0.0, 0.5)
+
+    monkeypatch.setattr(export, "peak_levels", measured)
+    voice = export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+    run = open_trained(tiny_run)
+    assert seen == [(tiny_shards, run.facts["window_frames"], (), run.build().count_params())]
+    assert runtimes.open_voice(voice).peaks == ((4.0, 5.0), (0.0, 0.5))
+    model = tf.saved_model.load(str(export.export_savedmodel(voice, tmp_path / "model")))
+    rolls = {name: tf.constant(roll) for name, roll in rolls_of(50).items()}
+    sounded = model.signatures["audio"](**rolls, iterations=tf.constant(2), seed=tf.constant(0))
+    levels = hiss_gate.levels(*(getattr(runtimes.open_voice(voice), name) for name in ("noise_floor", "ceiling", "peaks")))
+    gain = hiss_gate.rest_gain(tf.reduce_any(rolls["pianoroll"] > 0, axis=2), SPEC)
+    magnitude = stft.magnitude_from_log_power(hiss_gate.gate(sounded["log_power"], gain, **levels), SPEC)
+    expected = griffin_lim.griffin_lim(magnitude, SPEC, iterations=2).numpy()
+    np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
+    assert runtimes.open_voice(export.export_voice(voice, tmp_path / "bare", levels=False)).peaks is None
+
+
+def test_peaks_of_another_instrument_or_of_damaged_shards_are_refused(tiny_run, tiny_shards, tmp_path, monkeypatch):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["voice"]["instrument"] = "flute"
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="holds violin, and this is flute"):
+        export.export_voice(run, tmp_path / "voice", match_peaks=tiny_shards)
+
+    def damaged(*_):
+        raise tf.errors.DataLossError(None, None, "corrupted record")
+
+    monkeypatch.setattr(export, "peak_levels", damaged)
+    with pytest.raises(InputError, match="a shard was changed or damaged"):
+        export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+    assert not (tmp_path / "voice").exists()
+
+
 def test_the_terms_and_the_card_of_a_voice_go_with_what_is_made_of_it(tiny_run, tmp_path):
     """As voice folder, as SavedModel, and with a run that begins from it, whose card it is not."""
     voice = export.export_voice(tiny_run, tmp_path / "voice")

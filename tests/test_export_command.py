@@ -80,6 +80,11 @@ def test_a_training_per_recording_is_exported_as_the_recordings_that_are_named(t
     assert len(set(weights.values())) == len(weights)
     assert run(f"--run_dir={tmp_path / 'voice1'}", f"--out={tmp_path / 'model'}") == 0
     assert run(f"--run_dir={tmp_path / 'voice1'}", f"--out={tmp_path / 'bare'}", "--format=voice", "--nolevels") == 0
+    capsys.readouterr()
+    code, said = failure(capsys, f"--run_dir={run_dir}", f"--out={tmp_path / 'x'}", "--nolevels", f"--match_peaks={tiny_shards}")
+    assert (code, "--match_peaks and --nolevels" in said) == (2, True)
+    code, said = failure(capsys, f"--run_dir={run_dir}", f"--out={tmp_path / 'x'}", f"--match_peaks={tmp_path / 'nowhere'}")
+    assert (code, "nowhere" in said) == (1, True)
     facts = [voice_folder.open_folder(tmp_path / name)[2] for name in ("voice1", "bare")]
     assert [levels["noise_floor"] is None for levels in facts] == [False, True]
     again, same = tmp_path / "again", [*tiny_flags, "--steps=1", "--note_spectra", f"--init_from={tmp_path / 'voice1'}"]

@@ -100,6 +100,19 @@ def test_nothing_rises_above_the_ceiling_of_its_bin(room):
 
 
 @both
+def test_peaks_rise_by_what_is_known_and_stay_under_the_ceiling(room):
+    """Nothing below the first, linear between, the same above the last."""
+    peaks = np.array([[4, 6, 7], [0, 1, 3]], np.float32)
+    drawn = np.array([0.5, 3.9, 4, 5, 6, 6.5, 7, 9], np.float32)[None, None]
+    expected = np.array([0.5, 3.9, 4, 5.5, 7, 8.5, 10, 12], np.float32)
+    np.testing.assert_allclose(np.asarray(room.gate(drawn, ONES[:, :1], peaks=peaks))[0, 0], expected, atol=1e-6)
+    held = np.asarray(room.gate(drawn, ONES[:, :1], peaks=peaks, ceiling=np.float32(8)))[0, 0]
+    np.testing.assert_allclose(held, np.minimum(expected, 8), atol=1e-6)
+    one = np.asarray(room.gate(drawn, ONES[:, :1], peaks=peaks[:, :1]))
+    np.testing.assert_array_equal(one, drawn)
+
+
+@both
 @settings(max_examples=100, deadline=None)
 @given(drawn=st.floats(-5, 100, width=32), gain=st.floats(0, 1, width=32))
 def test_it_only_takes_away_and_scales_the_magnitude(room, drawn, gain):

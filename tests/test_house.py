@@ -87,6 +87,7 @@ MAY_IMPORT = {
     "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "level_range": {"dataset"} | SHARDS,
+    "peak_levels": {"errors", "dataset"} | SHARDS,
     "training": {"errors", "dataset", "instruments", "model_config", "voice_folder", "cluster", "level_range", "stop_request"}
     | {"trained", "trainer"}
     | SHARDS
@@ -102,9 +103,9 @@ MAY_IMPORT = {
     "serving_warm_up": {"spec", "serving_messages"},
     "serving_client": SCORE | {"command", "example_scores", "mastering", "roll", "serving_messages", "wav_file"},
     "export": {"errors", "spec", "stft", "griffin_lim", "hiss_gate", "voice_folder", "voice_level", "trained"}
-    | {"serving_warm_up"}
+    | {"serving_warm_up", "dataset", "peak_levels", "remote", "shard_set"}
     | RUN,
-    "export_command": {"errors", "command", "export"},
+    "export_command": {"errors", "remote", "command", "export"},
     "voice_folder": {"errors", "spec", "unet", "model_config", "note_decay", "files"},
     "voice": {"spec"},
     "savedmodel": {"errors", "files", "spec", "voice", "voice_folder"},
@@ -146,6 +147,7 @@ SOUNDING += ["page*", "serve_command"]
 LEARNING = [
     *sorted((CORPUS | SHARDS | RUN) - {"files", "instruments"}),
     *("download*", "alignment", "lanes", "prepar*", "inspect_shards", *sorted(LOOP - {"unet"}), "baseline"),
+    "peak_levels",
     *("level_range", "summaries", "window_picture", "train*", "stop_request", "progress_line", "device_memory", "memory_probe"),
     *("export*", "metrics*", "bootstrap", "soundfont", "evaluat*"),
 ]

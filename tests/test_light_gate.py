@@ -12,6 +12,7 @@ def test_it_gives_the_numbers_of_the_graph():
     random = np.random.default_rng(0)
     drawn = random.uniform(-1, 12, (2, 300, SPEC.n_bins)).astype(np.float32)
     levels = {"noise_floor": random.uniform(0, 0.3, SPEC.n_bins), "ceiling": random.uniform(5, 10, SPEC.n_bins)}
+    levels["peaks"] = ((3.0, 5.0, 7.5), (0.0, 0.5, 2.0))
     sounding = np.zeros((2, 300), bool)
     sounding[0, :50] = sounding[0, 270:] = sounding[1, 120:130] = True
     gains = [np.asarray(room.rest_gain(sounding, SPEC)) for room in (hiss_gate, light_gate)]
@@ -33,3 +34,4 @@ def test_it_leaves_what_it_is_given():
 def test_levels_that_are_not_known_bound_nothing():
     levels = light_gate.levels(None, None)
     assert levels["noise_floor"].tolist() == [0.0] and levels["ceiling"].tolist() == [np.inf]
+    assert levels["peaks"].shape == (2, 0)

@@ -70,6 +70,13 @@ def test_a_performance_is_no_louder_than_the_voices_recordings_were():
     np.testing.assert_allclose(drawn, np.broadcast_to(np.minimum(9, held.ceiling), drawn.shape), atol=1e-5)
 
 
+def test_what_is_drawn_loudest_rises_to_what_the_recordings_have():
+    voice, _ = voice_that(lambda pianoroll, _: np.full((*pianoroll.shape[:2], SPEC.n_bins), 9, np.float32))
+    risen = dataclasses.replace(voice, peaks=((8.0, 10.0), (0.0, 1.0)))
+    drawn = render.perform(score_of(60), risen, settings=render.Settings(iterations=1)).log_power[:80]
+    np.testing.assert_allclose(drawn, 9.5, atol=1e-5)
+
+
 def test_a_performance_lasts_a_second_longer_than_its_score():
     voice, _ = voice_that(frame_by_frame)
     performance = render.perform(score_of(60, 62, 64), voice, settings=render.Settings(iterations=1))

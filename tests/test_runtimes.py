@@ -85,7 +85,7 @@ def test_an_unknown_runtime_and_an_empty_folder_are_refused(tiny_voice, tmp_path
 
 def test_what_is_known_of_a_voice_is_known_through_both(tiny_voice):
     one, other = (runtimes.open_voice(tiny_voice, runtime=runtime) for runtime in ("onnx", "tensorflow"))
-    names = ("spec", "instrument", "pitch_frames", "window_frames", "loudness_lufs", "noise_floor", "ceiling")
+    names = ("spec", "instrument", "pitch_frames", "window_frames", "loudness_lufs", "noise_floor", "ceiling", "peaks")
     assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
 
 

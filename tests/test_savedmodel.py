@@ -96,7 +96,8 @@ def test_a_savedmodel_of_another_program_says_so(copy):
         json.dumps({"instrument": "x", "pitch_frames": [1] * 128, "window_frames": 64, name: levels})
         for name in ("noise_floor", "ceiling")
         for levels in (3, [0.1], [0.1] * 1024 + [-0.1], [0.1] * 1024 + [float("nan")], [0.1] * 1024 + [1e9], ["x"] * 1025)
-    ],
+    ]
+    + [json.dumps({"instrument": "x", "pitch_frames": [1] * 128, "window_frames": 64, "peaks": 3})],
 )
 def test_damaged_facts_about_the_voice_are_named(copy, text):
     (copy / "assets" / "voice.json").write_text(text)

@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPEC = FeatureSpec()
 CONFIG = ModelConfig(width=1 / 128, bands=(2,))
 FACTS = {"instrument": "oboe", "pitch_frames": [2] * 128, "window_frames": 64, "loudness_lufs": -20.5}
-FACTS |= {"noise_floor": None, "ceiling": None}
+FACTS |= {"noise_floor": None, "ceiling": None, "peaks": ((9.0, 10.5), (0.0, 0.25))}
 KERNEL = "encoder0_conv1/kernel"
 
 
@@ -328,6 +328,26 @@ def test_levels_are_both_there_in_order_and_numbers_or_refused(levels, folder):
     path = folder / "voice.json"
     write_sealed(path, {**json.loads(path.read_text()), "noise_floor": levels[0], "ceiling": levels[1]})
     refused(folder, "cannot read what the voice is")
+
+
+@pytest.mark.parametrize(
+    "peaks",
+    [3, [[9.0, 10.0]], [[9.0], [0.0, 1.0]], [[], []], [3, [0.0]], [["9"], [0.0]], [[9.0, True], [0.0, 1.0]]]
+    + [[[9.0, 9.0], [0.0, 1.0]]]
+    + [[[10.0, 9.0], [0.0, 1.0]], [[9.0, 31.0], [0.0, 1.0]], [[-1.0, 9.0], [0.0, 1.0]], [[9.0, 10.0], [0.0, -1.0]]]
+    + [[[9.0, 10.0], [0.5, 1.0]], [[9.0, 10.0], [0.0, float("nan")]], [[float("nan")], [0.0]], [[9.0, 10.0], [0.0, 31.0]]]
+    + [[[9.0, 10.0, 11.0], [0.0, 1.0, 0.5]], [list(range(65)), [0.0] * 65]],
+)
+def test_peaks_are_a_curve_that_rises_or_refused(peaks, folder):
+    path = folder / "voice.json"
+    write_sealed(path, {**json.loads(path.read_text()), "peaks": peaks})
+    refused(folder, "cannot read what the voice is")
+
+
+def test_a_voice_from_before_there_were_peaks_has_none(folder):
+    path = folder / "voice.json"
+    write_sealed(path, {name: fact for name, fact in json.loads(path.read_text()).items() if name != "peaks"})
+    assert voice_folder.open_folder(folder)[2]["peaks"] is None
 
 
 # --- which folder
