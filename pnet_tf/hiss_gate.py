@@ -44,7 +44,7 @@ def _frames_since(sounding: tf.Tensor, most: float) -> tf.Tensor:
 def levels(
     noise_floor: Sequence[float] | None, ceiling: Sequence[float] | None, peaks: Sequence[Sequence[float]] | None = None
 ) -> dict[str, tf.Tensor]:
-    """What a voice knows of its recordings' levels, as `gate` takes it: [bins], [bins] and [2, points], as `light_gate.levels`."""
+    """What a voice knows of its recordings' levels, as `gate` takes it: [bins], [bins], [2, points], as `light_gate.levels`."""
     return {name: tf.constant(level) for name, level in light_gate.levels(noise_floor, ceiling, peaks).items()}
 
 
