@@ -1,6 +1,9 @@
 """Shard set to windows: which windows in which order (a pure function of seed and step), and reading them."""
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -8,10 +11,14 @@ from absl import logging
 
 from pnet_tf import augmentation, records
 from pnet_tf.errors import InputError
-from pnet_tf.shard_set import ShardSet
+from pnet_tf.shard_set import COMPLETED_NAME, ShardSet
 
 _READ_BUFFER_BYTES = 512 * 1024
 _N_NAMED = 16
+_REASON_CHARACTERS = 120
+_OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
+# A record whose checksum is right and whose content is not; nothing else that fails has such a node.
+_OF_READING = re.compile(f"{records.SCOPE}|IteratorGetNext|DatasetToSingleElement|Could not parse example")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,3 +278,21 @@ def _records_from(path: tf.Tensor, byte_offset: tf.Tensor) -> tf.data.Dataset:
         byte_offsets=byte_offset[None],
     )
     return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+
+
+@contextlib.contextmanager
+def shards_named(shards: ShardSet) -> Iterator[None]:
+    """What reading damaged shards raises, wherever in a graph it does, as an InputError that names the shard set."""
+    try:
+        yield
+    # UnicodeDecodeError: TensorFlow's own message could not be made, because it quotes bytes of a record.
+    except (*_OF_FILES, tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+        message = getattr(error, "message", str(error))
+        if isinstance(error, tf.errors.InvalidArgumentError) and not _OF_READING.search(message):
+            raise
+        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", message).split())[:_REASON_CHARACTERS]
+        raise InputError(
+            f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
+            f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "
+            "same prepare again"
+        ) from error

@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging as absl_logging
 
 from pnet_tf import checkpoint, dataset, griffin_lim, hiss_gate, serving_warm_up, stft, voice_folder
 from pnet_tf import spec as spec_room
@@ -208,6 +209,9 @@ def _open_for(
         # Nor how loud it is, which was measured with them.
         facts = {name: fact for name, fact in trained.facts.items() if name not in _LEVEL_FACTS}
         trained = dataclasses.replace(trained, facts=facts)
+    if not levels or match_peaks is not None:
+        # A card's figures are not of what is made here.
+        trained = dataclasses.replace(trained, has_card=False)
     trained, model = trained.for_use(sounds_like)
     if match_peaks is not None:
         trained = _with_peaks(trained, model, open_shard_set(match_peaks), sounds_like)
@@ -220,10 +224,10 @@ def _with_peaks(trained: Trained, model: keras.Model, shards: ShardSet, sounds_l
     if shards.manifest.instrument != trained.facts["instrument"]:
         raise InputError(f"{shards.folder}: holds {shards.manifest.instrument}, and this is {trained.facts['instrument']}")
     plan = dataset.plan_windows(shards, "train", window_frames=trained.facts["window_frames"])
-    try:
+    with dataset.shards_named(shards):
         peaks = peak_levels(model, shards, plan, sounds_like)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError, UnicodeDecodeError) as error:
-        raise InputError(f"{shards.folder}: a shard was changed or damaged; prepare the data again") from error
+    if peaks is None:
+        absl_logging.warning("%s: draws too little of its own to match its peaks; they stay as they are drawn", trained.folder)
     facts = {name: fact for name, fact in trained.facts.items() if name != "loudness_lufs"}
     return dataclasses.replace(trained, facts={**facts, "peaks": peaks})
 

@@ -27,7 +27,8 @@ class Trained:
       spec: of what it was trained on.
       config: of the network.
       facts: what it sounds like: `instrument`, `pitch_frames`, `window_frames`, and where they were
-        measured `loudness_lufs`, `noise_floor` and `ceiling`.
+        measured `loudness_lufs`, `noise_floor`, `ceiling` and `peaks`.
+      has_card: whether the card of a voice still fits it.
     """
 
     folder: pathlib.Path
@@ -35,6 +36,7 @@ class Trained:
     spec: FeatureSpec
     config: ModelConfig
     facts: Mapping[str, Any]
+    has_card: bool = True
 
     def build(self) -> keras.Model:
         """The network with these weights; raises InputError where they are missing, damaged, or those of another network."""
@@ -80,7 +82,7 @@ class Trained:
     def papers(self) -> list[pathlib.Path]:
         """The files that go with it, if there are any: the terms it comes with, and its card where it is a voice itself."""
         is_voice = self.weights.name == voice_folder.WEIGHTS_NAME
-        names = [voice_folder.LICENSE_NAME, *([voice_folder.CARD_NAME] if is_voice else [])]
+        names = [voice_folder.LICENSE_NAME, *([voice_folder.CARD_NAME] if is_voice and self.has_card else [])]
         return [self.folder / name for name in names if (self.folder / name).is_file()]
 
     def load_into(self, model: keras.Model) -> None:

@@ -4,13 +4,11 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from pnet_tf import dataset, records
+from pnet_tf import dataset
 from pnet_tf.checkpoint import checkpoints_in
 from pnet_tf.cluster import Cluster, open_cluster
 from pnet_tf.errors import InputError
@@ -20,17 +18,13 @@ from pnet_tf.level_range import level_range
 from pnet_tf.model_config import N_PITCHES
 from pnet_tf.run_folder import RUN_NAME, Run, only_training_in, open_run, start_run
 from pnet_tf.settings import Settings
-from pnet_tf.shard_set import COMPLETED_NAME, ShardSet, open_shard_set, seal
+from pnet_tf.shard_set import ShardSet, open_shard_set, seal
 from pnet_tf.stop_request import StopRequest
 from pnet_tf.trained import first_weights, open_trained
 from pnet_tf.trainer import CHECKPOINTS_NAME, Trainer
 from pnet_tf.voice_folder import LICENSE_NAME, find_voice
 
-_REASON_CHARACTERS = 120
 _MOVED = 3  # semitones
-_OF_FILES = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
-# A record whose checksum is right and whose content is not; nothing else that fails has such a node.
-_OF_READING = re.compile(f"{records.SCOPE}|IteratorGetNext|DatasetToSingleElement|Could not parse example")
 _GO_ON = "start all workers again with the same command, and the training goes on from its last checkpoint"
 
 
@@ -66,11 +60,12 @@ def train(settings: Settings, *, flag_text: str = "", stop: StopRequest | None =
         _require_same(settings.what_all_share(), cluster, what="the workers' flags")
         with cluster.together():
             if cluster.is_chief:
-                with _shards_named(shards):
+                with dataset.shards_named(shards):
                     start_run(_run_of(settings, shards, plan), flag_text=flag_text)
                 stack.enter_context(only_training_in(settings.run_dir))
                 _keep_terms(settings)
-        with contextlib.closing(Trainer(settings, shards, plan, cluster=cluster, stop=stop)) as trainer, _shards_named(shards):
+        trainer = Trainer(settings, shards, plan, cluster=cluster, stop=stop)
+        with contextlib.closing(trainer), dataset.shards_named(shards):
             return trainer.run(flag_text=flag_text)
 
 
@@ -142,21 +137,3 @@ def _require_same(text: str, cluster: Cluster, *, what: str) -> None:
     digests[cluster.index] = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
     if len(set(cluster.sum_of(digests).tolist())) > 1:
         raise InputError(f"{what} differ from one to another; start all with the same")
-
-
-@contextlib.contextmanager
-def _shards_named(shards: ShardSet) -> Iterator[None]:
-    """What reading damaged shards raises, wherever in a graph it does, as an error that names the shard set."""
-    try:
-        yield
-    # UnicodeDecodeError: TensorFlow's own message could not be made, because it quotes bytes of a record.
-    except (*_OF_FILES, tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-        message = getattr(error, "message", str(error))
-        if isinstance(error, tf.errors.InvalidArgumentError) and not _OF_READING.search(message):
-            raise
-        reason = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", message).split())[:_REASON_CHARACTERS]
-        raise InputError(
-            f"{shards.folder}: a shard was changed or damaged after it was prepared ({reason}); python "
-            f"tools/inspect_shards.py --verify {shards.folder} says which: delete it and {COMPLETED_NAME}, and run the "
-            "same prepare again"
-        ) from error

@@ -41,7 +41,8 @@ _SEALED = {
 _MARKS = (VOICE_NAME, WEIGHTS_NAME, GRAPH_NAME, "run.json")
 _FACTS_KEY = "facts_sha256"
 _MAX_LUFS = 200
-_LEVELS, _MAX_LOG_POWER, _MOST_PEAKS = ("noise_floor", "ceiling"), 30, 64
+_LEVELS, _MAX_LOG_POWER = ("noise_floor", "ceiling"), 30
+_MOST_PEAKS, _LEAST_STEP = 64, 1e-4  # the decimals that they are measured to
 _REASON_CHARACTERS, _MOST_NAME_CHARACTERS = 120, 60
 _HALF = np.dtype("<f2")
 
@@ -164,7 +165,8 @@ def _peaks_of(rows: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     drawn, rise = rows
     if not 0 < len(drawn) == len(rise) <= _MOST_PEAKS or any(type(x) not in (int, float) for x in (*drawn, *rise)):
         raise ValueError("peaks have to be two lists of as many numbers")
-    is_rising = all(0 <= low < high < _MAX_LOG_POWER for low, high in itertools.pairwise((*drawn, _MAX_LOG_POWER - 1)))
+    steps = [high - low for low, high in itertools.pairwise(drawn)]
+    is_rising = all(0 <= x < _MAX_LOG_POWER for x in drawn) and all(step > _LEAST_STEP / 2 for step in steps)
     if not is_rising or not all(0 <= low <= high < _MAX_LOG_POWER for low, high in itertools.pairwise((0, *rise))) or rise[0]:
         raise ValueError("peaks out of range")
     return tuple(map(float, drawn)), tuple(map(float, rise))

@@ -149,7 +149,21 @@ def test_peaks_are_those_of_the_network_that_is_exported(tiny_run, tiny_shards, 
     magnitude = stft.magnitude_from_log_power(hiss_gate.gate(sounded["log_power"], gain, **levels), SPEC)
     expected = griffin_lim.griffin_lim(magnitude, SPEC, iterations=2).numpy()
     np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
-    assert runtimes.open_voice(export.export_voice(voice, tmp_path / "bare", levels=False)).peaks is None
+    assert savedmodel.open_voice(tmp_path / "model").peaks == ((4.0, 5.0), (0.0, 0.5))
+    (voice / "README.md").write_text("card")
+    bare = export.export_voice(voice, tmp_path / "bare", levels=False)
+    assert runtimes.open_voice(bare).peaks is None and not (bare / "README.md").exists()
+    assert not (export.export_voice(voice, tmp_path / "again", match_peaks=tiny_shards) / "README.md").exists()
+
+
+def test_a_network_that_draws_too_little_keeps_its_peaks_and_says_so(tiny_run, tiny_shards, tmp_path, caplog):
+    """Nothing is replaced here: eight steps of training draw next to nothing."""
+    with caplog.at_level("WARNING", logger="absl"):
+        voice = export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+    peaks, said = runtimes.open_voice(voice).peaks, [record.getMessage() for record in caplog.records]
+    assert (peaks is None) == any("too little of its own to match its peaks" in line for line in said)
+    if peaks is not None:
+        assert len(peaks[0]) == 3 and peaks[1][0] == 0
 
 
 def test_peaks_of_another_instrument_or_of_damaged_shards_are_refused(tiny_run, tiny_shards, tmp_path, monkeypatch):
@@ -164,7 +178,7 @@ def test_peaks_of_another_instrument_or_of_damaged_shards_are_refused(tiny_run, 
         raise tf.errors.DataLossError(None, None, "corrupted record")
 
     monkeypatch.setattr(export, "peak_levels", damaged)
-    with pytest.raises(InputError, match="a shard was changed or damaged"):
+    with pytest.raises(InputError, match="a shard was changed or damaged .*inspect_shards"):
         export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
     assert not (tmp_path / "voice").exists()
 

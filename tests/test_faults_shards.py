@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from conftest import run_command
 
-from pnet_tf import dataset, inspect_shards, prepare, records, training
+from pnet_tf import dataset, inspect_shards, prepare, records
 from pnet_tf.errors import InputError
 from pnet_tf.shard_set import COMPLETED_NAME, open_shard_set
 
@@ -34,7 +34,7 @@ def read_all(folder):
     """Every window of the training part, as training reads it; raises InputError that names the set."""
     shards = open_shard_set(folder)
     plan = dataset.plan_windows(shards, "train", window_frames=64)
-    with training._shards_named(shards):
+    with dataset.shards_named(shards):
         return sum(len(batch["log_power"]) for batch in dataset.fixed_windows(shards, plan, batch_size=8))
 
 

@@ -67,6 +67,8 @@ def test_a_run_from_before_a_flag_goes_on_where_the_flag_changes_nothing(tmp_pat
     since |= {"init_from": None}
     start_run(run_in(tmp_path / "a"), flag_text="")
     start_run(run_in(tmp_path / "a", training={**TRAINING, **since}), flag_text="")
+    with pytest.raises(InputError, match="schedule is 'plateau' there and 'cosine' now"):
+        start_run(run_in(tmp_path / "a", training={**TRAINING, **since, "schedule": "cosine"}), flag_text="")
     with pytest.raises(InputError, match="pitch_shift is 0 there and 3 now"):
         start_run(run_in(tmp_path / "a", training={**TRAINING, **since, "pitch_shift": 3}), flag_text="")
 

@@ -69,3 +69,23 @@ def test_half_a_cosine_is_whole_at_first_half_in_the_middle_and_nothing_at_the_e
     rates = [annealed(0.8, step=step, last_step=6) for step in range(8)]
     sixth = 0.4 * 3**0.5 / 2
     assert rates == [pytest.approx(rate) for rate in (0.8, 0.4 + sixth, 0.6, 0.4, 0.2, 0.4 - sixth, 0.0, 0.0)]
+
+
+def test_a_training_follows_the_cosine_whatever_its_validations_say(tiny_shards, tiny_flags, tmp_path, monkeypatch):
+    """With no patience each of these validations would lower the rate. With more steps it goes on along the curve of those."""
+    from pnet_tf import command, train
+    from pnet_tf.validation import Validation
+    from tests.event_files import curves
+
+    losses = iter(float(k) for k in range(1, 100))
+    monkeypatch.setattr(Validation, "loss", lambda self, *, go_on: next(losses))
+    flags = [*tiny_flags, f"--data={tiny_shards}", f"--run_dir={tmp_path / 'run'}", "--schedule=cosine", "--plateau_patience=0"]
+    flags += ["--warmup_steps=2", "--learning_rate=1e-3", "--log_every=1", "--pictures=0", "--checkpoint_minutes=0"]
+    assert command.run(train.define_flags, train.main, [*flags, "--steps=6"]) == 0
+    found = curves(tmp_path / "run")["learning_rate"]
+    share = {1: 0.5}  # of the warm-up
+    expected = {k: share.get(k, 1) * 1e-3 * 0.5 * (1 + math.cos(math.pi * (k - 1) / 6)) for k in range(1, 7)}
+    assert found == {k: pytest.approx(rate, rel=1e-5) for k, rate in expected.items()}
+    assert command.run(train.define_flags, train.main, [*flags, "--steps=8"]) == 0
+    later = curves(tmp_path / "run")["learning_rate"]
+    assert later[7] == pytest.approx(1e-3 * 0.5 * (1 + math.cos(math.pi * 6 / 8)), rel=1e-5)

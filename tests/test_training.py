@@ -114,7 +114,7 @@ def test_a_shard_that_changes_ends_in_a_line_that_names_the_shard_set(kind, dama
         shard.unlink()
     ours = dataclasses.replace(settings, data=data, loss=kind, steps=40, batch_size=10)
     with pytest.raises(InputError, match=f"{data}: a shard was changed or damaged .*inspect_shards") as ended:
-        with training._shards_named(shards):
+        with dataset.shards_named(shards):
             trainer.Trainer(ours, shards, plan).run()
     assert "\n" not in str(ended.value) and "{{" not in str(ended.value)
 
@@ -127,14 +127,14 @@ def test_a_record_that_is_none_is_one_line_though_its_checksum_is_right(tiny_sha
         (data / entry.shard).write_bytes(tfrecord([record] * 20))
     plan = dataset.plan_windows(shards, "train", window_frames=64)
     with pytest.raises(InputError, match=f"{data}: a shard was changed or damaged .*inspect_shards"):
-        with training._shards_named(shards):
+        with dataset.shards_named(shards):
             list(dataset.fixed_windows(shards, plan, batch_size=2))
 
 
 @pytest.mark.parametrize("kind", [tf.errors.InternalError, tf.errors.InvalidArgumentError])
 def test_other_faults_keep_their_traceback(tiny_shards, kind):
     with pytest.raises(kind):
-        with training._shards_named(open_shard_set(tiny_shards)):
+        with dataset.shards_named(open_shard_set(tiny_shards)):
             raise kind(None, None, "a fault of ours")
 
 

@@ -243,7 +243,7 @@ def _small_spec() -> object:
 def _open_shards(scratch: pathlib.Path) -> Read:
     import tensorflow as tf
 
-    from pnet_tf import dataset, records, shard_set, training
+    from pnet_tf import dataset, records, shard_set
 
     data, offsets = _shard()
     spec = _small_spec()
@@ -267,7 +267,7 @@ def _open_shards(scratch: pathlib.Path) -> Read:
     def read(changed: bytes) -> object:
         """Every window of a training on a shard that was changed after it was prepared; now and then by its pipeline."""
         path.write_bytes(changed)
-        with training._shards_named(shards):
+        with dataset.shards_named(shards):
             if not next(n_read) % 50:
                 return [batch["log_power"].shape for batch in windows]
             return [window(tf.constant(first_frame, tf.int64)) for first_frame in (0, 6)]
