@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable
 
+import librosa
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -80,7 +81,7 @@ def tones() -> Candidate:
         waveform = np.zeros(n_samples, np.float32)
         for note in passage.score.notes:
             first, end = (min(round(sec * rate_hz), n_samples) for sec in (note.start_sec, note.end_sec))
-            waveform[first:end] += _tone(end - first, 440 * 2 ** ((note.pitch - 69) / 12), rate_hz)
+            waveform[first:end] += _tone(end - first, float(librosa.midi_to_hz(note.pitch)), rate_hz)
         return waveform
 
     about = f"{_PARTIALS} partials a note, the k-th of amplitude 1/k, exactly as written"

@@ -33,7 +33,24 @@ _REMARKS = re.compile(r"Function `.*` contains input name|Sharding callback dura
 _ITERATIONS_TO_MEASURE = 4
 # Where TensorFlow keeps what belongs to a SavedModel and is not loaded with it.
 _EXTRA_NAME = "assets.extra"
-_LEVEL_FACTS = ("noise_floor", "ceiling", "peaks", "loudness_lufs")
+# What the gate of a voice takes, in its order.
+_LEVELS = ("noise_floor", "ceiling", "peaks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sounding:
+    """How an export is to sound, where its weights leave a choice.
+
+    Attributes:
+      sounds_like: as for `Trained.for_use`.
+      levels: whether it keeps the recordings' noise floor and ceiling, and a rise of peaks; without them it sounds as the network
+        draws.
+      match_peaks: shard set that it was trained on: what it draws loudest rises to what that has (`peak_levels`).
+    """
+
+    sounds_like: Sequence[str] = ()
+    levels: bool = True
+    match_peaks: AnyPath | None = None
 
 
 class ExportedVoice(tf.Module):
@@ -42,7 +59,7 @@ class ExportedVoice(tf.Module):
     def __init__(self, model: keras.Model, spec: FeatureSpec, assets: pathlib.Path, facts: Mapping[str, Any]) -> None:
         super().__init__(name="voice")
         self._spec = spec
-        self._levels = hiss_gate.levels(*(facts.get(name) for name in ("noise_floor", "ceiling", "peaks")))
+        self._levels = hiss_gate.levels(*(facts.get(name) for name in _LEVELS))
         # Behind a function, or TensorFlow would follow the model too and write every weight twice.
         self._draw = lambda rolls: model(rolls, training=False)
         self.variables_of_model = [variable.value for variable in model.weights]
@@ -104,22 +121,13 @@ def _with_fixed_settings(
     return tf.function(sound, autograph=False)
 
 
-def export_savedmodel(
-    source: str | pathlib.Path,
-    out: pathlib.Path,
-    *,
-    sounds_like: Sequence[str] = (),
-    levels: bool = True,
-    match_peaks: AnyPath | None = None,
-) -> pathlib.Path:
+def export_savedmodel(source: str | pathlib.Path, out: pathlib.Path, sounding: Sounding = Sounding()) -> pathlib.Path:
     """Writes trained weights as a SavedModel that loads without this package.
 
     Args:
       source: a run folder whose training has had a validation, a voice folder, or the name of a shipped voice.
       out: the SavedModel; must not exist, or be an empty folder.
-      sounds_like: as for `Trained.for_use`.
-      levels: whether it keeps the recordings' noise floor and ceiling; without them it sounds as the network draws.
-      match_peaks: shard set that it was trained on: what it draws loudest rises to what that has (`peak_levels`).
+      sounding: how it is to sound.
 
     Returns:
       `out`.
@@ -127,24 +135,17 @@ def export_savedmodel(
     Raises:
       InputError: the source cannot be read, or `out` is taken.
     """
-    _write_savedmodel(out, *_open_for(source, out, sounds_like, levels, match_peaks))
+    _write_savedmodel(out, *_open_for(source, out, sounding))
     return out
 
 
-def export_served(
-    source: str | pathlib.Path,
-    out: pathlib.Path,
-    *,
-    sounds_like: Sequence[str] = (),
-    levels: bool = True,
-    match_peaks: AnyPath | None = None,
-) -> pathlib.Path:
+def export_served(source: str | pathlib.Path, out: pathlib.Path, sounding: Sounding = Sounding()) -> pathlib.Path:
     """Writes trained weights as TensorFlow Serving wants them: with the signature `sound`, and requests to warm up with.
 
     Args:
       source: as for `export_savedmodel`.
       out: the folder of all versions; one with the next number is made in it, 1 at first.
-      sounds_like, levels, match_peaks: as for `export_savedmodel`.
+      sounding: how it is to sound.
 
     Returns:
       The folder of the new version.
@@ -153,7 +154,7 @@ def export_served(
       InputError: the source cannot be read, or no version can be made in `out`.
     """
     version = out / str(max(voice_folder.versions(out), default=0) + 1)
-    _write_savedmodel(version, *_open_for(source, version, sounds_like, levels, match_peaks), for_servers=True)
+    _write_savedmodel(version, *_open_for(source, version, sounding), for_servers=True)
     return version
 
 
@@ -171,16 +172,9 @@ def _write_savedmodel(out: pathlib.Path, trained: Trained, model: keras.Model, *
             serving_warm_up.write_warm_up(warm_up, trained.spec, model=trained.facts["instrument"])
 
 
-def export_voice(
-    source: str | pathlib.Path,
-    out: pathlib.Path,
-    *,
-    sounds_like: Sequence[str] = (),
-    levels: bool = True,
-    match_peaks: AnyPath | None = None,
-) -> pathlib.Path:
+def export_voice(source: str | pathlib.Path, out: pathlib.Path, sounding: Sounding = Sounding()) -> pathlib.Path:
     """Writes trained weights as a voice folder, in float16; arguments, result and errors as `export_savedmodel`."""
-    trained, model = _open_for(source, out, sounds_like, levels, match_peaks)
+    trained, model = _open_for(source, out, sounding)
     with _appearing_whole(out) as (partial, scratch):
         partial.mkdir()
         voice_folder.write_weights(partial, checkpoint.weights_of(model))
@@ -198,23 +192,21 @@ def _copy(papers: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _open_for(
-    source: str | pathlib.Path, out: pathlib.Path, sounds_like: Sequence[str], levels: bool, match_peaks: AnyPath | None
-) -> tuple[Trained, keras.Model]:
+def _open_for(source: str | pathlib.Path, out: pathlib.Path, sounding: Sounding) -> tuple[Trained, keras.Model]:
     """What is exported, and its network; raises InputError where it cannot be read, or where `out` is taken."""
     trained = open_trained(source)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already and is not empty; give another --out, or remove it")
-    if not levels:
+    if not sounding.levels:
         # Nor how loud it is, which was measured with them.
-        facts = {name: fact for name, fact in trained.facts.items() if name not in _LEVEL_FACTS}
+        facts = {name: fact for name, fact in trained.facts.items() if name not in (*_LEVELS, "loudness_lufs")}
         trained = dataclasses.replace(trained, facts=facts)
-    if not levels or match_peaks is not None:
+    if not sounding.levels or sounding.match_peaks is not None:
         # A card's figures are not of what is made here.
         trained = dataclasses.replace(trained, has_card=False)
-    trained, model = trained.for_use(sounds_like)
-    if match_peaks is not None:
-        trained = _with_peaks(trained, model, open_shard_set(match_peaks), sounds_like)
+    trained, model = trained.for_use(sounding.sounds_like)
+    if sounding.match_peaks is not None:
+        trained = _with_peaks(trained, model, open_shard_set(sounding.match_peaks), sounding.sounds_like)
     return trained, model
 
 

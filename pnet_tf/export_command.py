@@ -41,7 +41,7 @@ def define_flags(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_bool(
         "levels",
         True,
-        "Keep the noise floor and the ceiling of its recordings; without them it sounds as the network draws.",
+        "Keep noise floor and ceiling of its recordings, and a rise of peaks; without them it sounds as the network draws.",
         flag_values=flags,
     )
     absl_flags.DEFINE_string(
@@ -68,7 +68,7 @@ def main(flags: absl_flags.FlagValues) -> None:
     write = ways[flags.format]
     with command.unwinding_on_sigterm():
         out = pathlib.Path(flags.out)
-        folder = write(flags.run_dir, out, sounds_like=flags.sounds_like, levels=flags.levels, match_peaks=shards)
+        folder = write(flags.run_dir, out, export.Sounding(flags.sounds_like, flags.levels, shards))
     logging.info("%s: perform a score with python tools/perform.py --model=%s --score=FILE --out=FILE.wav", folder, folder)
 
 

@@ -1,8 +1,10 @@
 """Between which levels a bin of the recordings moves where notes sound; no performance should leave that range by itself."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
+import tensorflow as tf
 
 from pnet_tf.dataset import WindowPlan, windows_at
 from pnet_tf.shard_set import ShardSet
@@ -36,7 +38,7 @@ def level_range(shards: ShardSet, plan: WindowPlan) -> LevelRange | None:
 
     Args:
       shards: an opened shard set.
-      plan: of its training part; up to 128 windows, evenly spread, are looked at.
+      plan: of its training part.
 
     Returns:
       None where no note sounds.
@@ -44,15 +46,26 @@ def level_range(shards: ShardSet, plan: WindowPlan) -> LevelRange | None:
     Raises:
       tf.errors.DataLossError: a shard is damaged.
     """
-    rows = plan.fixed()
-    n_fit = max(_MOST_VALUES * _EVERY_FRAMES // (plan.window_frames * shards.spec.n_bins), 1)
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS, n_fit)).round().astype(int)]
-    heard = []
-    for window in windows_at(shards, plan, rows):
-        sounding = window["pianoroll"].numpy()[0].any(axis=1)
-        heard.append(window["log_power"].numpy()[0, sounding][::_EVERY_FRAMES])
-    frames = np.concatenate(heard)
+    looked_at = some_frames(shards, plan, plan.fixed())
+    frames = np.concatenate([window["log_power"].numpy()[0, chosen] for window, chosen in looked_at])
     if not len(frames):
         return None
     levels = np.maximum(np.quantile(frames, (_FLOOR_SHARE, _CEILING_SHARE), axis=0), 0.0).round(_DECIMALS)
     return LevelRange(*(tuple(row) for row in levels.tolist()))
+
+
+def some_frames(shards: ShardSet, plan: WindowPlan, rows: np.ndarray) -> Iterator[tuple[dict[str, tf.Tensor], np.ndarray]]:
+    """Windows to measure levels on, up to 128 and 134 MB of frames, evenly spread.
+
+    Args:
+      shards: an opened shard set.
+      plan: what the windows are of.
+      rows: which windows there are, int64 [windows, 2], as `plan.fixed()` gives them.
+
+    Yields:
+      A window, as a batch of 1, and every fourth of its frames in which a note sounds: int64 [frames].
+    """
+    n_fit = max(_MOST_VALUES * _EVERY_FRAMES // (plan.window_frames * shards.spec.n_bins), 1)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS, n_fit)).round().astype(int)]
+    for window in windows_at(shards, plan, rows):
+        yield window, np.flatnonzero(window["pianoroll"].numpy()[0].any(axis=1))[::_EVERY_FRAMES]

@@ -69,6 +69,16 @@ def levels(
     }
 
 
+def _risen(log_power: np.ndarray, peaks: np.ndarray | None) -> np.ndarray:
+    """Log power with its loudest bins, one of a thousand, as loud as the recordings'."""
+    if peaks is None or not peaks.size:
+        return log_power
+    loud = log_power > peaks[0, 0]
+    risen = log_power.copy()
+    risen[loud] += np.interp(log_power[loud], *peaks)
+    return risen
+
+
 def gate(
     log_power: np.ndarray,
     gain: np.ndarray,
@@ -90,9 +100,7 @@ def gate(
       float32 [batch, frames, bins], nowhere more than `log_power` as it has risen or the floor, nor below 0; where a note sounds
       and log power is at least `FULL`, below the first peak and at most the ceiling, the same number.
     """
-    if peaks is not None and peaks.size:
-        log_power = log_power + np.interp(log_power, *peaks).astype(np.float32)
-    log_power = np.minimum(log_power, np.float32(ceiling))
+    log_power = np.minimum(_risen(log_power, peaks), np.float32(ceiling))
     risen = np.clip((log_power - np.float32(FLOOR)) / np.float32(FULL - FLOOR), 0, 1)
     kept = np.maximum(log_power, 0) * (risen * risen * (3 - 2 * risen))
     np.maximum(kept, np.minimum(np.float32(noise_floor), np.float32(FLOOR)), out=kept)

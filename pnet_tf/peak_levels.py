@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from pnet_tf.dataset import WindowPlan, windows_at
+from pnet_tf.dataset import WindowPlan
 from pnet_tf.errors import InputError
+from pnet_tf.level_range import some_frames
 from pnet_tf.shard_set import ShardSet
 
 # One bin of a thousand is louder than where the curve begins, one of a hundred thousand than where it ends.
 _SHARES = (0.999, 0.9999, 0.99999)
-_MOST_WINDOWS, _EVERY_FRAMES = 128, 4
 _DECIMALS = 4
 
 Peaks = tuple[tuple[float, ...], tuple[float, ...]]
@@ -26,7 +26,7 @@ def peak_levels(model: keras.Model, shards: ShardSet, plan: WindowPlan, names: S
     Args:
       model: draws log power; for one colour.
       shards: what it was trained on.
-      plan: of the training part; up to 128 windows, evenly spread, are looked at.
+      plan: of the training part.
       names: recordings to look at; none for all.
 
     Returns:
@@ -44,17 +44,14 @@ def peak_levels(model: keras.Model, shards: ShardSet, plan: WindowPlan, names: S
         rows = rows[[recordings[index].name in names for index in rows[:, 0].tolist()]]
     if not len(rows):
         raise InputError(f"{shards.folder}: no window for training of {', '.join(names)}; give the data it was trained on")
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_WINDOWS)).round().astype(int)]
     drawn, recorded = [], []
-    for window in windows_at(shards, plan, rows):
-        sounding = window["pianoroll"].numpy()[0].any(axis=1)
+    for window, chosen in some_frames(shards, plan, rows):
         rolls = {name: window[name] for name in ("pianoroll", "onset_offset")}
-        both = (keras.ops.convert_to_numpy(model(rolls, training=False)), window["log_power"].numpy())
-        for heard, log_power in zip((drawn, recorded), both, strict=True):
-            heard.append(log_power[0, sounding][::_EVERY_FRAMES].ravel())
+        drawn.append(keras.ops.convert_to_numpy(model(rolls, training=False))[0, chosen])
+        recorded.append(window["log_power"].numpy()[0, chosen])
     if not sum(map(len, drawn)):
         return None
-    ours, theirs = (np.quantile(np.concatenate(heard), _SHARES) for heard in (drawn, recorded))
+    ours, theirs = (np.quantile(np.concatenate(frames), _SHARES) for frames in (drawn, recorded))
     rise = np.maximum.accumulate(np.maximum(theirs - ours, 0.0)).round(_DECIMALS)
     ours, rise[0] = ours.round(_DECIMALS), 0.0
     if ours[0] < 0 or not (np.diff(ours) > 0).all():

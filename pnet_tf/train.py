@@ -16,7 +16,7 @@ from absl import logging
 from pnet_tf import command, remote
 from pnet_tf.corpus import INSTRUMENTS
 from pnet_tf.errors import InputError, UsageError
-from pnet_tf.settings import LOSS_WEIGHTS
+from pnet_tf.settings import LOSS_WEIGHTS, SCHEDULES
 from pnet_tf.stop_request import StopRequest, StopRequestedError
 
 
@@ -82,7 +82,7 @@ def _define_recipe(flags: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "schedule",
         "plateau",
-        ["plateau", "cosine"],
+        list(SCHEDULES),
         "How the learning rate falls: at validations without a new best, or as half a cosine that ends with the training.",
         flag_values=flags,
     )

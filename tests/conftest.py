@@ -77,6 +77,22 @@ def tiny_shards(tiny_corpus, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_set(tiny_shards):
+    """`tiny_shards`, opened."""
+    from pnet_tf import shard_set
+
+    return shard_set.open_shard_set(tiny_shards)
+
+
+@pytest.fixture(scope="session")
+def tiny_plan(tiny_set):
+    """The windows of `tiny_set` to train on."""
+    from pnet_tf import dataset
+
+    return dataset.plan_windows(tiny_set, "train", window_frames=_WINDOW_FRAMES)
+
+
+@pytest.fixture(scope="session")
 def tiny_flags():
     """Flags of `train` for the smallest network and a few steps; what comes later on a command line wins."""
     sizes = ["--width=0.015625", "--bands=2,4", "--batch_size=2", f"--window_frames={_WINDOW_FRAMES}", "--strategy=one"]

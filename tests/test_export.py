@@ -113,18 +113,18 @@ def test_without_levels_it_sounds_as_the_network_draws(tiny_run, tmp_path, monke
     with_levels = export.export_voice(tiny_run, tmp_path / "voice")
     monkeypatch.setattr(export, "loudness_of_voice", lambda *_, **__: -31.2345)
     for name, source in (("a", tiny_run), ("b", with_levels)):
-        plain = runtimes.open_voice(export.export_voice(source, tmp_path / name, levels=False))
+        plain = runtimes.open_voice(export.export_voice(source, tmp_path / name, export.Sounding(levels=False)))
         assert plain.noise_floor is None and plain.ceiling is None and plain.loudness_lufs == -31.23
     kept = runtimes.open_voice(with_levels)
     assert kept.noise_floor is not None and kept.ceiling is not None
     rolls = {name: tf.constant(roll) for name, roll in rolls_of(50).items()}
-    model = tf.saved_model.load(str(export.export_savedmodel(tiny_run, tmp_path / "model", levels=False)))
+    model = tf.saved_model.load(str(export.export_savedmodel(tiny_run, tmp_path / "model", export.Sounding(levels=False))))
     sounded = model.signatures["audio"](**rolls, iterations=tf.constant(2), seed=tf.constant(0))
     gain = hiss_gate.rest_gain(tf.reduce_any(rolls["pianoroll"] > 0, axis=2), SPEC)
     gated = hiss_gate.gate(sounded["log_power"], gain)
     expected = griffin_lim.griffin_lim(stft.magnitude_from_log_power(gated, SPEC), SPEC, iterations=2).numpy()
     np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
-    version = export.export_served(tiny_run, tmp_path / "served", levels=False)
+    version = export.export_served(tiny_run, tmp_path / "served", export.Sounding(levels=False))
     assert json.loads((version / "assets" / "voice.json").read_text()).get("noise_floor") is None
 
 
@@ -137,7 +137,7 @@ def test_peaks_are_those_of_the_network_that_is_exported(tiny_run, tiny_shards, 
         return (4.0, 5.0), (0.0, 0.5)
 
     monkeypatch.setattr(export, "peak_levels", measured)
-    voice = export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+    voice = export.export_voice(tiny_run, tmp_path / "voice", export.Sounding(match_peaks=tiny_shards))
     run = open_trained(tiny_run)
     assert seen == [(tiny_shards, run.facts["window_frames"], (), run.build().count_params())]
     assert runtimes.open_voice(voice).peaks == ((4.0, 5.0), (0.0, 0.5))
@@ -151,15 +151,15 @@ def test_peaks_are_those_of_the_network_that_is_exported(tiny_run, tiny_shards, 
     np.testing.assert_allclose(sounded["waveform"], expected, atol=1e-3 * np.abs(expected).max())
     assert savedmodel.open_voice(tmp_path / "model").peaks == ((4.0, 5.0), (0.0, 0.5))
     (voice / "README.md").write_text("card")
-    bare = export.export_voice(voice, tmp_path / "bare", levels=False)
+    bare = export.export_voice(voice, tmp_path / "bare", export.Sounding(levels=False))
     assert runtimes.open_voice(bare).peaks is None and not (bare / "README.md").exists()
-    assert not (export.export_voice(voice, tmp_path / "again", match_peaks=tiny_shards) / "README.md").exists()
+    assert not (export.export_voice(voice, tmp_path / "again", export.Sounding(match_peaks=tiny_shards)) / "README.md").exists()
 
 
 def test_a_network_that_draws_too_little_keeps_its_peaks_and_says_so(tiny_run, tiny_shards, tmp_path, caplog):
     """Nothing is replaced here: eight steps of training draw next to nothing."""
     with caplog.at_level("WARNING", logger="absl"):
-        voice = export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+        voice = export.export_voice(tiny_run, tmp_path / "voice", export.Sounding(match_peaks=tiny_shards))
     peaks, said = runtimes.open_voice(voice).peaks, [record.getMessage() for record in caplog.records]
     assert (peaks is None) == any("too little of its own to match its peaks" in line for line in said)
     if peaks is not None:
@@ -172,14 +172,14 @@ def test_peaks_of_another_instrument_or_of_damaged_shards_are_refused(tiny_run, 
     record["voice"]["instrument"] = "flute"
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match="holds violin, and this is flute"):
-        export.export_voice(run, tmp_path / "voice", match_peaks=tiny_shards)
+        export.export_voice(run, tmp_path / "voice", export.Sounding(match_peaks=tiny_shards))
 
     def damaged(*_):
         raise tf.errors.DataLossError(None, None, "corrupted record")
 
     monkeypatch.setattr(export, "peak_levels", damaged)
     with pytest.raises(InputError, match="a shard was changed or damaged .*inspect_shards"):
-        export.export_voice(tiny_run, tmp_path / "voice", match_peaks=tiny_shards)
+        export.export_voice(tiny_run, tmp_path / "voice", export.Sounding(match_peaks=tiny_shards))
     assert not (tmp_path / "voice").exists()
 
 

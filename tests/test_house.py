@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "memory_probe": {"spec", "settings", "cluster", "learner", "loss", "train_step", "lanes"},
     "trainer": {"errors", "summaries", "stop_request", "progress_line", "device_memory", "memory_probe"} | LOOP | SHARDS | RUN,
     "level_range": {"dataset"} | SHARDS,
-    "peak_levels": {"errors", "dataset"} | SHARDS,
+    "peak_levels": {"errors", "dataset", "level_range"} | SHARDS,
     "training": {"errors", "dataset", "instruments", "model_config", "voice_folder", "cluster", "level_range", "stop_request"}
     | {"trained", "trainer"}
     | SHARDS

@@ -73,7 +73,6 @@ def test_defaults_of_flags_and_of_settings_agree():
     assert (flags.note_spectra, flags.per_recording) == (config.note_spectra is not None, config.recordings != ())
     assert flags["norm"].parser.enum_values == list(model_config.NORMS)
     assert flags["strategy"].parser.enum_values == list(settings.STRATEGIES)
-    assert flags["schedule"].parser.enum_values == list(settings.SCHEDULES)
     assert flags["precision"].parser.enum_values == list(settings.PRECISIONS)
     assert flags["loss"].parser.enum_values == list(loss.LOSSES)
 
